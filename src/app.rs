@@ -1,0 +1,187 @@
+//! From a configuration to a running program: makes the rooms and connects them.
+
+use std::{io, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{
+    auth::{AuthenticationHandler, BasicHandler, Chain, CookieHandler, ProxyHandler},
+    config::Config,
+    couch::{Admins, Arrangement, Couch, Users, follow, probe},
+    gateway::Gateway,
+    passwords::Passwords,
+    secret::HashAlgorithm,
+    server::{Listeners, Server, listen, run},
+    session::Session,
+    telemetry::{self, Metrics},
+    upstream::Upstream,
+    user_ctx::HandlerName,
+};
+
+/// The arrangement is proved again this often.
+const PROBE_EVERY: Duration = Duration::from_secs(60);
+
+/// While something is wrong, this often.
+const PROBE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Why the program does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// The operating system has no randomness.
+    #[error("no randomness from the operating system: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The service user cannot travel in a header.
+    #[error("[couchgate] service_user: {0}")]
+    ServiceUser(#[from] crate::user_ctx::InvalidIdentity),
+    /// The server failed.
+    #[error(transparent)]
+    Serve(#[from] io::Error),
+}
+
+/// A program that listens, and can be run.
+#[derive(Debug)]
+pub struct App {
+    server: Server,
+    listeners: Listeners,
+    users: Arc<Users>,
+}
+
+/// The couch module's client for a configuration.
+///
+/// # Errors
+///
+/// When the service user's name cannot travel in a header.
+pub fn couch(config: &Config) -> Result<(Arc<Upstream>, Arc<Couch>), StartError> {
+    let upstream = Arc::new(Upstream::new(&config.upstream));
+    let couch = Couch::new(
+        Arc::clone(&upstream),
+        config.law.clone(),
+        &config.service_user,
+        &config.secrets,
+        token_algorithm(config),
+    )?;
+    Ok((upstream, Arc::new(couch)))
+}
+
+fn token_algorithm(config: &Config) -> HashAlgorithm {
+    config.hash_algorithms.first().copied().unwrap_or(HashAlgorithm::Sha256)
+}
+
+impl App {
+    /// Builds everything and listens; nothing is served yet.
+    ///
+    /// # Errors
+    ///
+    /// When an address cannot be listened on.
+    pub fn new(config: &Config, prometheus: Option<PrometheusHandle>) -> Result<Self, StartError> {
+        let listen =
+            |address| listen(address).map_err(|error| StartError::Listen { address, error });
+        let tls = match &config.tls {
+            Some((address, tls)) => Some((listen(*address)?, Arc::clone(tls))),
+            None => None,
+        };
+        let listeners =
+            Listeners { plain: listen(config.bind)?, tls, admin: listen(config.admin_bind)? };
+        let (upstream, couch) = couch(config)?;
+        let passwords = Arc::new(Passwords::new(config.passwords.clone())?);
+        let upstream_admins = config.admins_from_upstream.then(|| Arc::clone(&couch));
+        let users = Arc::new(Users::new(
+            Arc::clone(&couch),
+            config.users.clone(),
+            Admins::new(config.admins.clone(), upstream_admins),
+            Arc::clone(&passwords),
+        ));
+        let gateway = Gateway {
+            settings: config.gateway.clone(),
+            law: config.law.clone(),
+            chain: chain(config, &users, &passwords),
+            session: Session {
+                users: Arc::clone(&users),
+                passwords,
+                cookies: config.cookies.clone(),
+                handlers: config.handlers.iter().map(|name| name.as_str().to_owned()).collect(),
+                authentication_db: config.authentication_db_shown.clone(),
+            },
+            secrets: config.secrets.clone(),
+            token_algorithm: token_algorithm(config),
+            upstream,
+        };
+        let server = Server {
+            gateway: Arc::new(gateway),
+            couch,
+            metrics: Arc::new(Metrics::new()),
+            prometheus,
+            limits: config.limits,
+        };
+        Ok(Self { server, listeners, users })
+    }
+
+    /// What is listened on, with the ports that the operating system chose.
+    #[must_use]
+    pub fn listeners(&self) -> &Listeners {
+        &self.listeners
+    }
+
+    /// Serves until `stop` is ready and the requests in flight have been finished.
+    ///
+    /// # Errors
+    ///
+    /// When serving fails as a whole.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut background = tokio::task::JoinSet::new();
+        background.spawn(follow(self.users));
+        background.spawn(watch_arrangement(Arc::clone(&self.server.couch)));
+        if let Some(prometheus) = self.server.prometheus.clone() {
+            background.spawn(telemetry::upkeep(prometheus));
+        }
+        run(self.server, self.listeners, stop).await?;
+        Ok(())
+    }
+}
+
+fn chain(config: &Config, users: &Arc<Users>, passwords: &Arc<Passwords>) -> Chain {
+    let handler = |name: &HandlerName| match name {
+        HandlerName::Cookie => AuthenticationHandler::Cookie(Arc::new(CookieHandler {
+            users: Arc::clone(users),
+            cookies: config.cookies.clone(),
+        })),
+        HandlerName::Proxy => AuthenticationHandler::Proxy(Arc::new(ProxyHandler {
+            secrets: config.secrets.clone(),
+            hash_algorithms: config.hash_algorithms.clone(),
+            use_secret: config.proxy_use_secret,
+        })),
+        HandlerName::Default => AuthenticationHandler::Default(Arc::new(BasicHandler {
+            users: Arc::clone(users),
+            passwords: Arc::clone(passwords),
+        })),
+    };
+    Chain::new(config.handlers.iter().map(handler).collect())
+}
+
+/// Proves at the start and on a timer that CouchDB believes couchgate and nobody else, and says so
+/// when that changes.
+async fn watch_arrangement(couch: Arc<Couch>) {
+    let mut last: Option<Arrangement> = None;
+    loop {
+        let arrangement = probe(&couch).await;
+        if last.as_ref() != Some(&arrangement) {
+            for finding in &arrangement.findings {
+                tracing::error!("{finding}");
+            }
+            if arrangement.findings.is_empty() {
+                tracing::info!("upstream accepts couchgate's service user, and no forged one");
+            }
+        }
+        let pause = if arrangement.findings.is_empty() { PROBE_EVERY } else { PROBE_AGAIN };
+        last = Some(arrangement);
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,122 @@
+//! Authentication: the handlers and the chain that tries them in order.
+//!
+//! A handler says *not mine* (the next one is tried), *this user*, or ends the request with an
+//! error: a credential that is wrong, or a state that cannot be known. Only *not mine* goes on.
+
+pub mod basic;
+pub mod cookie;
+pub mod proxy;
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::HeaderValue;
+
+use crate::{error::Error, user_ctx::UserCtx};
+pub use basic::BasicHandler;
+pub use cookie::{CookieHandler, SessionCookies};
+pub use proxy::ProxyHandler;
+
+/// What the client presented; it has been taken out of the request.
+#[derive(Debug, Default)]
+pub struct Presented {
+    /// `Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// The value of the cookie `AuthSession`.
+    pub session_cookie: Option<Vec<u8>>,
+    /// The identity headers, under their configured names.
+    pub proxy: ProxyHeaders,
+}
+
+/// The identity headers, each as it was sent exactly once.
+#[derive(Debug, Default)]
+pub struct ProxyHeaders {
+    /// `X-Auth-CouchDB-UserName`.
+    pub username: Option<HeaderValue>,
+    /// `X-Auth-CouchDB-Roles`.
+    pub roles: Option<HeaderValue>,
+    /// `X-Auth-CouchDB-Token`.
+    pub token: Option<HeaderValue>,
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The client's address, as seen through trusted proxies.
+    pub address: IpAddr,
+    /// Whether the client's connection is TLS, here or at a trusted proxy.
+    pub https: bool,
+    /// Whether the connection comes from one of `trusted_proxies`.
+    pub through_trusted_proxy: bool,
+}
+
+/// A handler's answer.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Another handler may know.
+    NotMine,
+    /// This user.
+    User {
+        /// The user context.
+        user: UserCtx,
+        /// A fresh session cookie, where one is due.
+        refresh: Option<HeaderValue>,
+    },
+}
+
+impl From<UserCtx> for Outcome {
+    fn from(user: UserCtx) -> Self {
+        Self::User { user, refresh: None }
+    }
+}
+
+/// The authentication handlers.
+#[derive(Clone, Debug)]
+pub enum AuthenticationHandler {
+    /// The session cookie.
+    Cookie(Arc<CookieHandler>),
+    /// Headers of a trusted front end.
+    Proxy(Arc<ProxyHandler>),
+    /// HTTP Basic.
+    Default(Arc<BasicHandler>),
+}
+
+impl AuthenticationHandler {
+    async fn authenticate(&self, presented: &Presented, client: Client) -> Result<Outcome, Error> {
+        match self {
+            Self::Cookie(handler) => handler.authenticate(presented, client).await,
+            Self::Proxy(handler) => handler.authenticate(&presented.proxy, client),
+            Self::Default(handler) => handler.authenticate(presented).await,
+        }
+    }
+}
+
+/// The configured handlers, in order.
+#[derive(Clone, Debug)]
+pub struct Chain(Vec<AuthenticationHandler>);
+
+impl Chain {
+    /// A chain that tries `handlers` in this order.
+    #[must_use]
+    pub fn new(handlers: Vec<AuthenticationHandler>) -> Self {
+        Self(handlers)
+    }
+
+    /// Tries the handlers until one knows the user.
+    ///
+    /// # Errors
+    ///
+    /// A handler's refusal of a wrong credential, or 503 where users cannot be read.
+    pub async fn authenticate(
+        &self,
+        presented: &Presented,
+        client: Client,
+    ) -> Result<Outcome, Error> {
+        for handler in &self.0 {
+            match handler.authenticate(presented, client).await? {
+                Outcome::NotMine => {}
+                user @ Outcome::User { .. } => return Ok(user),
+            }
+        }
+        Ok(Outcome::NotMine)
+    }
+}

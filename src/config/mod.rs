@@ -1,0 +1,442 @@
+//! The configuration: CouchDB's ini dialect in layers, made into typed settings. All faults are
+//! reported together.
+//!
+//! ```
+//! use couchgate::config::{Config, Sources};
+//!
+//! let faults = Config::load(&Sources::default()).unwrap_err();
+//! assert!(faults[0].to_string().contains("[chttpd_auth] secret"));
+//! ```
+
+mod fields;
+mod handlers;
+pub mod ini;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue};
+
+use crate::{
+    auth::{SessionCookies, cookie::SameSite},
+    couch, gateway,
+    headers::HeaderLaw,
+    passwords::{self, PasswordHash},
+    secret::{HashAlgorithm, Secret, Secrets},
+    server::{Limits, TlsServerFiles, tls_server},
+    telemetry::{Format, Level},
+    upstream::{self, Node, TlsFiles, tls_client},
+    user_ctx::{HandlerName, Identity},
+};
+use fields::{Fields, Sections};
+use ini::{Fault, Ini};
+
+const COUCHGATE: Sections = &["couchgate"];
+const CHTTPD: Sections = &["chttpd", "httpd"];
+const AUTH: Sections = &["chttpd_auth", "couch_httpd_auth"];
+const SSL: Sections = &["ssl"];
+const UPSTREAM_SSL: Sections = &["upstream_ssl"];
+const LOG: Sections = &["log"];
+
+/// The keys of `[couchgate]`.
+const COUCHGATE_KEYS: &[&str] = &[
+    "admin_bind",
+    "admins_from_upstream",
+    "bind_address",
+    "body_timeout",
+    "connect_timeout",
+    "hashing_queue",
+    "hashing_threads",
+    "head_timeout",
+    "idle_timeout",
+    "max_connections",
+    "max_head_size",
+    "max_headers",
+    "password_cache_ttl",
+    "port",
+    "service_user",
+    "shutdown_timeout",
+    "trusted_proxies",
+    "upstream",
+    "upstream_idle_timeout",
+    "user_cache_ttl",
+    "user_cache_ttl_without_feed",
+];
+
+/// Where the configuration comes from: the command line and environment win over the files.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Files and directories, the later ones winning.
+    pub files: Vec<PathBuf>,
+    /// Instead of `[couchgate] upstream`.
+    pub upstream: Option<String>,
+    /// Instead of `[couchgate] bind_address` and `port`.
+    pub bind: Option<SocketAddr>,
+    /// Instead of `[chttpd_auth] secret`.
+    pub secret_file: Option<PathBuf>,
+}
+
+/// Everything that was configured.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients come in.
+    pub bind: SocketAddr,
+    /// Where they come in with TLS.
+    pub tls: Option<(SocketAddr, Arc<rustls::ServerConfig>)>,
+    /// Where operators look.
+    pub admin_bind: SocketAddr,
+    /// What a client may use up.
+    pub limits: Limits,
+    /// The way to CouchDB.
+    pub upstream: upstream::Settings,
+    /// The identity headers.
+    pub law: HeaderLaw,
+    /// Who couchgate is to CouchDB.
+    pub service_user: String,
+    /// Shared with CouchDB.
+    pub secrets: Secrets,
+    /// The first signs, any verifies.
+    pub hash_algorithms: Vec<HashAlgorithm>,
+    /// The handlers, in order.
+    pub handlers: Vec<HandlerName>,
+    /// `proxy_use_secret`.
+    pub proxy_use_secret: bool,
+    /// The session cookies.
+    pub cookies: SessionCookies,
+    /// Users.
+    pub users: couch::Settings,
+    /// `authentication_db`, where it was written down: CouchDB shows it only then.
+    pub authentication_db_shown: Option<String>,
+    /// Server admins of couchgate's own.
+    pub admins: HashMap<String, PasswordHash>,
+    /// Whether CouchDB's admins are admins here.
+    pub admins_from_upstream: bool,
+    /// Passwords.
+    pub passwords: passwords::Settings,
+    /// Admitting requests.
+    pub gateway: gateway::Settings,
+    /// The least level that is logged.
+    pub log_level: Level,
+    /// How.
+    pub log_format: Option<Format>,
+    /// What works, but should not stay so.
+    pub warnings: Vec<Fault>,
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Every fault that was found, in the order in which settings are read.
+    pub fn load(sources: &Sources) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let ini = Ini::load(&sources.files, &mut faults);
+        let mut fields = Fields { ini: &ini, faults: &mut faults };
+        let config = read(&mut fields, sources);
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults),
+        }
+    }
+}
+
+fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
+    let mut warnings = Vec::new();
+    fields.known_keys("couchgate", COUCHGATE_KEYS);
+    fields.known_keys("upstream_ssl", &["ca_file", "cert_file", "key_file"]);
+    not_yet(fields, &mut warnings);
+
+    let secrets = secrets(fields, sources);
+    let hash_algorithms = fields.list(AUTH, "hash_algorithms", "sha256, sha");
+    if hash_algorithms.is_empty() {
+        fields.fault("[chttpd_auth] hash_algorithms names no algorithm");
+    }
+    let handlers = handlers::read(fields);
+    let bind = bind(fields, sources);
+    let trusted_proxies: Vec<_> = fields.list(COUCHGATE, "trusted_proxies", "");
+    let proxy_use_secret = fields.boolean(AUTH, "proxy_use_secret", true);
+    if !proxy_use_secret && trusted_proxies.is_empty() && handlers.contains(&HandlerName::Proxy) {
+        fields.fault(
+            "[chttpd_auth] proxy_use_secret = false needs [couchgate] trusted_proxies: without a \
+             token only they may say who is asking",
+        );
+    }
+    let service_user = fields.text(COUCHGATE, "service_user").unwrap_or("couchgate").to_owned();
+    if let Err(error) = Identity::new(&service_user, [""; 0]) {
+        fields.fault(format!("[couchgate] service_user: {error}"));
+    }
+    let config = Config {
+        bind,
+        tls: tls(fields, bind.ip()),
+        admin_bind: fields.parsed(
+            COUCHGATE,
+            "admin_bind",
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 5995)),
+        ),
+        limits: limits(fields),
+        upstream: upstream(fields, sources)?,
+        law: law(fields),
+        service_user,
+        cookies: cookies(fields, secrets.as_ref()?, &hash_algorithms),
+        hash_algorithms,
+        handlers,
+        proxy_use_secret,
+        users: couch::Settings {
+            authentication_db: fields
+                .text(AUTH, "authentication_db")
+                .unwrap_or("_users")
+                .to_owned(),
+            ttl: fields.seconds(COUCHGATE, "user_cache_ttl", 300),
+            ttl_without_feed: fields.seconds(COUCHGATE, "user_cache_ttl_without_feed", 5),
+        },
+        authentication_db_shown: fields.text(AUTH, "authentication_db").map(str::to_owned),
+        admins: admins(fields, secrets.as_ref()?, &mut warnings),
+        secrets: secrets?,
+        admins_from_upstream: fields.boolean(COUCHGATE, "admins_from_upstream", true),
+        passwords: passwords(fields),
+        gateway: gateway::Settings {
+            require_valid_user: fields.boolean(CHTTPD, "require_valid_user", false),
+            require_valid_user_except_for_up: fields.boolean(
+                CHTTPD,
+                "require_valid_user_except_for_up",
+                false,
+            ),
+            www_authenticate: www_authenticate(fields),
+            trusted_proxies,
+        },
+        log_level: fields.parsed(LOG, "level", Level::default()),
+        log_format: log_format(fields),
+        warnings,
+    };
+    Some(config)
+}
+
+/// Sections of handlers that this version does not have: saying nothing would let an operator
+/// believe that they are in force.
+fn not_yet(fields: &Fields<'_>, warnings: &mut Vec<Fault>) {
+    for section in ["couch_authkey", "download_token", "couch_httpd_oauth", "replication"] {
+        if fields.ini.section(section).next().is_some() {
+            let message = format!("[{section}] has no effect in this version");
+            warnings.push(Fault { place: None, message });
+        }
+    }
+}
+
+fn secrets(fields: &mut Fields<'_>, sources: &Sources) -> Option<Secrets> {
+    let mut secrets: Vec<Secret> = match &sources.secret_file {
+        Some(path) => match fields::read_secrets(path) {
+            Ok(secrets) => secrets,
+            Err(message) => {
+                fields.fault(format!("secret file: {message}"));
+                return None;
+            }
+        },
+        None => fields.secrets(AUTH, "secret"),
+    };
+    if secrets.is_empty() {
+        if fields.entry(AUTH, "secret_file").is_none() {
+            fields.fault(
+                "[chttpd_auth] secret is not set: it must be the one in CouchDB's configuration \
+                 (or name a file: secret_file = PATH)",
+            );
+        }
+        return None;
+    }
+    let current = secrets.remove(0);
+    Some(Secrets::new(current, secrets))
+}
+
+fn bind(fields: &mut Fields<'_>, sources: &Sources) -> SocketAddr {
+    let port = fields.number(COUCHGATE, "port", 5994, 0..=65535);
+    let address = match fields.text(COUCHGATE, "bind_address") {
+        // CouchDB's word.
+        Some("any") => Ipv4Addr::UNSPECIFIED.into(),
+        _ => fields.parsed(COUCHGATE, "bind_address", IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    };
+    let port = u16::try_from(port).unwrap_or(5994);
+    sources.bind.unwrap_or(SocketAddr::new(address, port))
+}
+
+fn tls(
+    fields: &mut Fields<'_>,
+    address: IpAddr,
+) -> Option<(SocketAddr, Arc<rustls::ServerConfig>)> {
+    let (cert_file, key_file) = match (fields.path(SSL, "cert_file"), fields.path(SSL, "key_file"))
+    {
+        (Some(cert_file), Some(key_file)) => (cert_file, key_file),
+        (None, None) => return None,
+        _ => {
+            fields.fault("[ssl] needs both cert_file and key_file");
+            return None;
+        }
+    };
+    let port = fields.number(SSL, "port", 6994, 0..=65535);
+    match tls_server(TlsServerFiles { cert_file, key_file }) {
+        Ok(config) => Some((SocketAddr::new(address, u16::try_from(port).ok()?), config)),
+        Err(message) => {
+            fields.fault(format!("[ssl] {message}"));
+            None
+        }
+    }
+}
+
+fn limits(fields: &mut Fields<'_>) -> Limits {
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Limits {
+        max_connections: count(fields.number(COUCHGATE, "max_connections", 16_384, 1..=1 << 24)),
+        // hyper's smallest buffer is 8 KiB.
+        max_head_size: count(fields.number(COUCHGATE, "max_head_size", 65_536, 8_192..=1 << 20)),
+        max_headers: count(fields.number(COUCHGATE, "max_headers", 100, 1..=10_000)),
+        head_timeout: fields.seconds(COUCHGATE, "head_timeout", 30),
+        idle_timeout: fields.seconds(COUCHGATE, "idle_timeout", 75),
+        body_timeout: fields.seconds(COUCHGATE, "body_timeout", 60),
+        shutdown_timeout: fields.seconds(COUCHGATE, "shutdown_timeout", 30),
+    }
+}
+
+fn upstream(fields: &mut Fields<'_>, sources: &Sources) -> Option<upstream::Settings> {
+    const DEFAULT: &str = "http://127.0.0.1:5984";
+    let nodes: Vec<Node> = match &sources.upstream {
+        None => fields.list(COUCHGATE, "upstream", DEFAULT),
+        Some(urls) => {
+            let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+            let mut nodes = Vec::new();
+            for url in urls {
+                match url.parse() {
+                    Ok(node) => nodes.push(node),
+                    Err(error) => fields.fault(format!("upstream: {url:?}: {error}")),
+                }
+            }
+            nodes
+        }
+    };
+    if nodes.is_empty() && fields.faults.is_empty() {
+        fields.fault("[couchgate] upstream names no node");
+    }
+    let client =
+        match (fields.path(UPSTREAM_SSL, "cert_file"), fields.path(UPSTREAM_SSL, "key_file")) {
+            (Some(chain), Some(key)) => Some((chain, key)),
+            (None, None) => None,
+            _ => {
+                fields.fault("[upstream_ssl] needs both cert_file and key_file, or neither");
+                None
+            }
+        };
+    let files = TlsFiles { ca_file: fields.path(UPSTREAM_SSL, "ca_file"), client };
+    let tls = tls_client(&files)
+        .map_err(|message| fields.fault(format!("[upstream_ssl] {message}")))
+        .ok()?;
+    Some(upstream::Settings {
+        nodes,
+        connect_timeout: fields.seconds(COUCHGATE, "connect_timeout", 5),
+        idle_timeout: fields.seconds(COUCHGATE, "upstream_idle_timeout", 60),
+        tls,
+    })
+}
+
+fn law(fields: &mut Fields<'_>) -> HeaderLaw {
+    let default = HeaderLaw::default();
+    HeaderLaw {
+        username: fields.parsed::<HeaderName>(AUTH, "x_auth_username", default.username),
+        roles: fields.parsed(AUTH, "x_auth_roles", default.roles),
+        token: fields.parsed(AUTH, "x_auth_token", default.token),
+    }
+}
+
+fn cookies(
+    fields: &mut Fields<'_>,
+    secrets: &Secrets,
+    hash_algorithms: &[HashAlgorithm],
+) -> SessionCookies {
+    let same_site = fields.entry(AUTH, "same_site");
+    let same_site = same_site.and_then(|entry| match entry.value.to_ascii_lowercase().as_str() {
+        "none" => Some(SameSite::None),
+        "lax" => Some(SameSite::Lax),
+        "strict" => Some(SameSite::Strict),
+        _ => {
+            fields.fault_at(entry, "same_site: expected none, lax or strict");
+            None
+        }
+    });
+    let domain = fields.entry(AUTH, "cookie_domain").and_then(|entry| {
+        let of_domain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+        if entry.value.chars().all(of_domain) {
+            return Some(entry.value.clone());
+        }
+        fields.fault_at(entry, "cookie_domain: expected a domain");
+        None
+    });
+    SessionCookies {
+        secrets: secrets.clone(),
+        hash_algorithms: hash_algorithms.to_vec(),
+        timeout: fields.seconds(AUTH, "timeout", 600),
+        persistent: fields.boolean(AUTH, "allow_persistent_cookies", true),
+        same_site,
+        domain,
+    }
+}
+
+fn admins(
+    fields: &Fields<'_>,
+    secrets: &Secrets,
+    warnings: &mut Vec<Fault>,
+) -> HashMap<String, PasswordHash> {
+    let mut admins = HashMap::new();
+    for (name, entry) in fields.ini.section("admins") {
+        let hash = PasswordHash::from_admin_value(&entry.value).unwrap_or_else(|| {
+            warnings.push(Fault {
+                place: Some(entry.place.clone()),
+                message: format!(
+                    "the password of admin {name:?} stands in the clear, `couchgate hash-password` \
+                     makes a hash"
+                ),
+            });
+            PasswordHash::from_plain(&entry.value, name, secrets.current())
+        });
+        admins.insert(name.to_owned(), hash);
+    }
+    admins
+}
+
+fn passwords(fields: &mut Fields<'_>) -> passwords::Settings {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Half of the cores stay for traffic.
+    let threads = u32::try_from(cores.div_ceil(2)).unwrap_or(1);
+    passwords::Settings {
+        hashing_threads: fields.number(COUCHGATE, "hashing_threads", threads, 1..=1024) as usize,
+        hashing_queue: fields.number(COUCHGATE, "hashing_queue", 256, 1..=1 << 20) as usize,
+        cache_ttl: Duration::max(
+            fields.seconds(COUCHGATE, "password_cache_ttl", 600),
+            Duration::from_secs(1),
+        ),
+        min_iterations: fields.number(AUTH, "min_iterations", 1, 1..=1_000_000_000),
+        max_iterations: fields.number(AUTH, "max_iterations", 1_000_000_000, 1..=1_000_000_000),
+    }
+}
+
+fn www_authenticate(fields: &mut Fields<'_>) -> Option<HeaderValue> {
+    let entry = fields.entry(CHTTPD, "WWW-Authenticate")?;
+    let value = HeaderValue::from_str(&entry.value).ok();
+    if value.is_none() {
+        fields.fault_at(entry, "WWW-Authenticate: not a header's value");
+    }
+    value
+}
+
+fn log_format(fields: &mut Fields<'_>) -> Option<Format> {
+    let entry = fields.entry(LOG, "format")?;
+    match entry.value.as_str() {
+        "text" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        _ => {
+            fields.fault_at(entry, "format: expected text or json");
+            None
+        }
+    }
+}

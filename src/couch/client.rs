@@ -1,0 +1,144 @@
+//! Requests of couchgate's own.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    headers::{HeaderLaw, token_for},
+    secret::{HashAlgorithm, Secrets},
+    upstream::{SendError, Upstream, UpstreamBody, own_request},
+    user_ctx::{Identity, InvalidIdentity},
+};
+
+/// No answer that couchgate reads whole is larger, in bytes.
+const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// No answer that couchgate waits for takes longer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why CouchDB's answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CouchError {
+    /// No answer.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// No answer in time.
+    #[error("CouchDB did not answer within {TIMEOUT:?}")]
+    Timeout,
+    /// The answer broke off or is too large.
+    #[error("CouchDB's answer cannot be read: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    /// The answer is not the JSON that CouchDB would send.
+    #[error("CouchDB's answer is not what CouchDB answers: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A status that CouchDB has no reason to send here.
+    #[error("CouchDB answered {0}")]
+    Status(StatusCode),
+    /// A path that cannot be requested.
+    #[error("not a path: {0}")]
+    Path(#[from] http::uri::InvalidUri),
+}
+
+/// An answer read whole.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is not JSON of that shape.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, CouchError> {
+        Ok(serde_json::from_slice(&self.body)?)
+    }
+}
+
+/// CouchDB, as couchgate's service user sees it.
+#[derive(Debug)]
+pub struct Couch {
+    upstream: Arc<Upstream>,
+    law: HeaderLaw,
+    service_user: Identity,
+    token: HeaderValue,
+}
+
+impl Couch {
+    /// # Errors
+    ///
+    /// When the service user's name cannot travel in a header.
+    pub fn new(
+        upstream: Arc<Upstream>,
+        law: HeaderLaw,
+        service_user: &str,
+        secrets: &Secrets,
+        algorithm: HashAlgorithm,
+    ) -> Result<Self, InvalidIdentity> {
+        let service_user = Identity::new(service_user, ["_admin"])?;
+        let token = token_for(&service_user, secrets, algorithm);
+        Ok(Self { upstream, law, service_user, token })
+    }
+
+    /// The service user's name.
+    #[must_use]
+    pub fn service_user(&self) -> &str {
+        self.service_user.name()
+    }
+
+    /// Reads a path as the service user.
+    ///
+    /// # Errors
+    ///
+    /// When there is no whole answer in time; a status is an answer.
+    pub async fn get(&self, path: &str) -> Result<Reply, CouchError> {
+        self.get_as(path, Some((&self.service_user, Some(&self.token)))).await
+    }
+
+    /// Reads a path as somebody, signed or not.
+    pub(super) async fn get_as(
+        &self,
+        path: &str,
+        user: Option<(&Identity, Option<&HeaderValue>)>,
+    ) -> Result<Reply, CouchError> {
+        let answer = async {
+            let (head, body) = self.send(path, user).await?.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(CouchError::Body)?;
+            Ok(Reply { status: head.status, body: body.to_bytes() })
+        };
+        tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| CouchError::Timeout)?
+    }
+
+    /// Opens a feed as the service user.
+    ///
+    /// # Errors
+    ///
+    /// When no head of an answer arrives in time.
+    pub async fn open(&self, path: &str) -> Result<Response<UpstreamBody>, CouchError> {
+        let head = self.send(path, Some((&self.service_user, Some(&self.token))));
+        tokio::time::timeout(TIMEOUT, head).await.map_err(|_| CouchError::Timeout)?
+    }
+
+    async fn send(
+        &self,
+        path: &str,
+        user: Option<(&Identity, Option<&HeaderValue>)>,
+    ) -> Result<Response<UpstreamBody>, CouchError> {
+        let mut request = own_request(Method::GET, path.parse::<Uri>()?, None);
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, self.upstream.host());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some((identity, token)) = user {
+            self.law.inject(headers, identity, token.cloned());
+        }
+        Ok(self.upstream.send(request).await?)
+    }
+}

@@ -1,0 +1,17 @@
+//! What couchgate itself asks CouchDB, as its service user: users, server admins, and whether
+//! the two servers are set up to work together.
+//!
+//! The shared secret is enough: the service user is signed like any other user, so no admin
+//! password stands in couchgate's configuration.
+
+mod admins;
+mod arrangement;
+mod client;
+mod feed;
+mod users;
+
+pub use admins::Admins;
+pub use arrangement::{Arrangement, Finding, probe};
+pub use client::{Couch, CouchError, Reply};
+pub use feed::follow;
+pub use users::{Password, Settings, User, Users, login};

@@ -1,0 +1,349 @@
+//! The header law: what is taken out of a request, and what couchgate puts in.
+//!
+//! Laws 1 and 2 of the design live here and nowhere else: a client's identity headers never pass,
+//! in no spelling; credentials stop at couchgate; upstream sees each identity header at most once.
+//!
+//! ```
+//! use couchgate::headers::HeaderLaw;
+//! use http::{HeaderMap, HeaderName, HeaderValue};
+//!
+//! let law = HeaderLaw::default();
+//! let mut headers = HeaderMap::new();
+//! headers.insert(
+//!     HeaderName::from_static("x_auth_couchdb_roles"),
+//!     HeaderValue::from_static("_admin"),
+//! );
+//! law.scrub(&mut headers);
+//! assert!(headers.is_empty());
+//! ```
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::{
+    auth::{Presented, ProxyHeaders},
+    secret::{HashAlgorithm, Secrets},
+    user_ctx::Identity,
+};
+
+/// What CouchDB believes of whoever sends it (`chttpd:handle_request_int`, `absolute_uri`;
+/// mochiweb takes the peer's address from `X-Forwarded-For` on private networks): a front end
+/// may say such things, a client may not.
+const TRUSTED_BY_COUCHDB: [HeaderName; 7] = [
+    X_FORWARDED_FOR,
+    X_FORWARDED_HOST,
+    X_FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-couchdb-vhost-path"),
+    HeaderName::from_static("x-couchdb-requested-path"),
+];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that concern one connection only (RFC 9110 section 7.6.1, RFC 2616 section 13.5.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The session cookie's name.
+const AUTH_SESSION: &[u8] = b"AuthSession";
+
+/// The names of the three identity headers, as configured on both sides.
+#[derive(Clone, Debug)]
+pub struct HeaderLaw {
+    /// `x_auth_username`.
+    pub username: HeaderName,
+    /// `x_auth_roles`.
+    pub roles: HeaderName,
+    /// `x_auth_token`.
+    pub token: HeaderName,
+}
+
+impl Default for HeaderLaw {
+    fn default() -> Self {
+        Self {
+            username: HeaderName::from_static("x-auth-couchdb-username"),
+            roles: HeaderName::from_static("x-auth-couchdb-roles"),
+            token: HeaderName::from_static("x-auth-couchdb-token"),
+        }
+    }
+}
+
+/// What a front end said of its client; only a trusted proxy's word counts.
+#[derive(Clone, Debug, Default)]
+pub struct Forwarded {
+    /// The values of `X-Forwarded-For`, one after the other.
+    pub for_: Vec<HeaderValue>,
+    /// `X-Forwarded-Proto`.
+    pub proto: Option<HeaderValue>,
+}
+
+/// What [`HeaderLaw::scrub`] took out.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// What the handlers look at.
+    pub presented: Presented,
+    /// What a front end said.
+    pub forwarded: Forwarded,
+}
+
+impl HeaderLaw {
+    /// Takes identity, credentials, what CouchDB would believe and hop-by-hop headers out of a
+    /// request.
+    pub fn scrub(&self, headers: &mut HeaderMap) -> Taken {
+        let taken = Taken {
+            presented: Presented {
+                authorization: headers.remove(header::AUTHORIZATION),
+                session_cookie: take_session_cookie(headers),
+                proxy: ProxyHeaders {
+                    username: only(headers, &self.username),
+                    roles: only(headers, &self.roles),
+                    token: only(headers, &self.token),
+                },
+            },
+            forwarded: Forwarded {
+                for_: headers.get_all(X_FORWARDED_FOR).iter().cloned().collect(),
+                proto: only(headers, &X_FORWARDED_PROTO),
+            },
+        };
+        remove_hop_by_hop(headers);
+        let forbidden: Vec<HeaderName> =
+            headers.keys().filter(|name| self.forbids(name)).cloned().collect();
+        for name in forbidden {
+            headers.remove(name);
+        }
+        taken
+    }
+
+    /// Whether a client's header may not pass, whatever its case and whether it writes `_` or
+    /// `-`: some servers read the one as the other (CVE-2025-64484 in oauth2-proxy).
+    fn forbids(&self, name: &HeaderName) -> bool {
+        [&self.username, &self.roles, &self.token]
+            .into_iter()
+            .chain(&TRUSTED_BY_COUCHDB)
+            .any(|forbidden| same_when_folded(name.as_str(), forbidden.as_str()))
+    }
+
+    /// Sets the identity headers, after all removal. Without a token CouchDB must not believe
+    /// them, which is what probing it wants to see.
+    pub fn inject(&self, headers: &mut HeaderMap, identity: &Identity, token: Option<HeaderValue>) {
+        headers.insert(self.username.clone(), identity.name_header().clone());
+        if let Some(roles) = identity.roles_header() {
+            headers.insert(self.roles.clone(), roles.clone());
+        }
+        if let Some(token) = token {
+            headers.insert(self.token.clone(), token);
+        }
+    }
+}
+
+/// The token that proves a user name to CouchDB: lower-case hex HMAC of the name keyed by the
+/// secret (CouchDB 3.5, `couch_httpd_auth:proxy_auth_user`).
+#[must_use]
+pub fn token_for(identity: &Identity, secrets: &Secrets, algorithm: HashAlgorithm) -> HeaderValue {
+    let mac = algorithm.hmac(&[secrets.current().as_bytes()], identity.name().as_bytes());
+    // Hex digits always make a header value.
+    HeaderValue::from_maybe_shared(mac.to_hex()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Says to CouchDB who the client is, and that it came by TLS: `Location` headers and CouchDB's
+/// log depend on it.
+pub fn set_forwarded(headers: &mut HeaderMap, address: IpAddr, https: bool) {
+    if let Ok(address) = HeaderValue::from_maybe_shared(address.to_string()) {
+        headers.insert(X_FORWARDED_FOR, address);
+    }
+    if https {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    }
+}
+
+/// Takes out what concerns one connection only, and what `Connection` names (RFC 9110 section
+/// 7.6.1); the framing headers are not a client's to name.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| ![header::HOST, header::CONTENT_LENGTH].contains(name))
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// The value of a header that was sent once. Of several, none: which of them a front end meant
+/// cannot be known.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    values.next().is_none().then(|| first.clone())
+}
+
+fn same_when_folded(a: &str, b: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.bytes().map(fold).eq(b.bytes().map(fold))
+}
+
+/// Removes every `AuthSession` cookie that CouchDB would find, and returns the value of the first,
+/// which is the one CouchDB takes. The other cookies stay as they are.
+fn take_session_cookie(headers: &mut HeaderMap) -> Option<Vec<u8>> {
+    let finder = |value: &HeaderValue| {
+        value.as_bytes().windows(AUTH_SESSION.len()).any(|window| window == AUTH_SESSION)
+    };
+    if !headers.get_all(header::COOKIE).iter().any(finder) {
+        return None;
+    }
+    let header::Entry::Occupied(entry) = headers.entry(header::COOKIE) else { return None };
+    let (_, lines) = entry.remove_entry_mult();
+    let lines: Vec<HeaderValue> = lines.collect();
+    let mut first = None;
+    for line in lines {
+        let (kept, session) = split_session_cookie(line.as_bytes());
+        first = first.or(session);
+        if let Ok(kept) = HeaderValue::from_bytes(&kept)
+            && !kept.is_empty()
+        {
+            headers.append(header::COOKIE, kept);
+        }
+    }
+    first
+}
+
+/// mochiweb begins a cookie after `;` and after `,` (`mochiweb_cookies:parse_cookie`), skips
+/// blanks, and ends its name at the first character that is no token.
+fn split_session_cookie(line: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
+    let mut kept: Vec<u8> = Vec::with_capacity(line.len());
+    let mut session = None;
+    for piece in line.split_inclusive(|byte| matches!(byte, b';' | b',')) {
+        match session_value(piece) {
+            Some(value) => session = session.or(Some(value)),
+            None => kept.extend_from_slice(piece),
+        }
+    }
+    if session.is_some() {
+        let end = kept.trim_ascii_end().len();
+        kept.truncate(end);
+        if kept.ends_with(b";") {
+            kept.pop();
+        }
+        return (kept.trim_ascii().to_vec(), session);
+    }
+    (kept, session)
+}
+
+fn session_value(piece: &[u8]) -> Option<Vec<u8>> {
+    let rest = piece.trim_ascii_start().strip_prefix(AUTH_SESSION)?;
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    if rest.first().is_some_and(is_token) {
+        return None;
+    }
+    let value = rest.trim_ascii_start().strip_prefix(b"=").unwrap_or_default();
+    let value = value.strip_suffix(b";").or(value.strip_suffix(b",")).unwrap_or(value);
+    let value = value.trim_ascii();
+    let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    Some(unquoted.unwrap_or(value).to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+                (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_session_cookie_is_taken_and_the_others_stay() {
+        for (cookie, kept, session) in [
+            ("a=b; AuthSession=x; c=d", "a=b; c=d", Some("x")),
+            ("AuthSession=x", "", Some("x")),
+            ("AuthSession=x; c=d", "c=d", Some("x")),
+            ("a=b; AuthSession=x", "a=b", Some("x")),
+            ("a=b, AuthSession=x", "a=b,", Some("x")),
+            ("a=b;AuthSession = \"x\" ;c", "a=b;c", Some("x")),
+            ("AuthSession=x; AuthSession=y", "", Some("x")),
+            ("AuthSession", "", Some("")),
+            ("AuthSession=", "", Some("")),
+            ("a=b; AuthSessionX=x;  c=d ", "a=b; AuthSessionX=x;  c=d ", None),
+            ("a=AuthSession=x", "a=AuthSession=x", None),
+        ] {
+            let mut headers = headers(&[("cookie", cookie)]);
+            let taken = HeaderLaw::default().scrub(&mut headers);
+            assert_eq!(
+                headers.get("cookie").map_or("", |value| value.to_str().unwrap()),
+                kept,
+                "{cookie}"
+            );
+            assert_eq!(
+                taken.presented.session_cookie.as_deref(),
+                session.map(str::as_bytes),
+                "{cookie}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_session_cookie_in_a_second_line_is_taken_too() {
+        let mut headers = headers(&[("cookie", "a=b"), ("cookie", "AuthSession=x; c=d")]);
+        let taken = HeaderLaw::default().scrub(&mut headers);
+        assert_eq!(taken.presented.session_cookie.as_deref(), Some(&b"x"[..]));
+        let kept: Vec<_> = headers.get_all("cookie").iter().collect();
+        assert_eq!(kept, ["a=b", "c=d"]);
+    }
+
+    #[test]
+    fn an_identity_header_sent_twice_is_nobodys() {
+        let mut headers = headers(&[
+            ("x-auth-couchdb-username", "jan"),
+            ("x-auth-couchdb-username", "admin"),
+            ("x-auth-couchdb-token", "t"),
+        ]);
+        let taken = HeaderLaw::default().scrub(&mut headers);
+        assert!(taken.presented.proxy.username.is_none());
+        assert!(taken.presented.proxy.token.is_some());
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn configured_names_are_folded_too() {
+        let law = HeaderLaw { roles: HeaderName::from_static("x_my-roles"), ..Default::default() };
+        let mut headers = headers(&[("X-My_Roles", "_admin"), ("x-my-roles-2", "stays")]);
+        law.scrub(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-my-roles-2"]);
+    }
+
+    #[test]
+    fn connection_cannot_name_the_framing() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Mine"),
+            ("connection", "content-length, host"),
+            ("x-mine", "1"),
+            ("content-length", "3"),
+            ("host", "couch"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["content-length", "host"]
+        );
+    }
+}

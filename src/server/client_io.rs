@@ -1,0 +1,361 @@
+//! A client's connection, as hyper reads and writes it.
+//!
+//! Reading: a request line is handed to hyper only when it is whole, so that its target can be made
+//! carryable ([`request_line`]). That must never touch a body, so hyper is given a head, and a
+//! chunked body, only up to the next *empty line*: wherever hyper finds the end of one, it is at an
+//! empty line, and then it has nothing of what follows. A body of known length is given to its
+//! last byte and no further. Which of the three it is, hyper says ([`Framing`]). Whatever is in
+//! doubt is handed on untouched.
+//!
+//! Writing: hyper answers a malformed head itself, with an empty body; that answer gets CouchDB's
+//! shape.
+
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
+
+use super::{
+    framing::{Flaw, Framing, Next},
+    malformed,
+    request_line::carryable,
+};
+
+/// Bytes read from a socket at a time.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    /// Idle connections hold no buffer: bytes are read here and handed on at once.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// How long a client may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a whole head, from its first byte.
+    pub(super) head: Duration,
+    /// For the next bytes of a body, and for taking the next bytes of a response.
+    pub(super) body: Duration,
+    /// The longest head, in bytes.
+    pub(super) max_head: usize,
+}
+
+/// See the [module](self).
+pub(super) struct ClientIo<S> {
+    stream: S,
+    framing: Framing,
+    patience: Patience,
+    /// Read, but not yet handed to hyper.
+    pending: Vec<u8>,
+    /// Where in a line of a head or of chunks the last handed byte was.
+    line: Line,
+    /// The last handed byte ended an empty line or a body: a request line may come next.
+    at_boundary: bool,
+    reading: Timer,
+    writing: Timer,
+    replacement: Option<Replacement>,
+}
+
+impl<S> ClientIo<S> {
+    pub(super) fn new(stream: S, framing: Framing, patience: Patience) -> Self {
+        Self {
+            stream,
+            framing,
+            patience,
+            pending: Vec::new(),
+            line: Line::default(),
+            at_boundary: true,
+            reading: Timer::default(),
+            writing: Timer::default(),
+            replacement: None,
+        }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
+    /// Hands on bytes of a body whose length is known, and no more.
+    fn hand_body(&mut self, left: u64, buf: &mut ReadBufCursor<'_>) {
+        let room = self.pending.len().min(buf.remaining());
+        let n = usize::try_from(left).map_or(room, |left| left.min(room));
+        buf.put_slice(&self.pending[..n]);
+        self.consume(n);
+        self.framing.body_bytes(left - n as u64);
+        self.line = Line::default();
+        self.at_boundary = true;
+        self.reading.disarm();
+    }
+
+    /// Hands on bytes up to and including the next empty line; a request line only when it is
+    /// whole. Returns whether there was anything to hand on.
+    fn hand_lines(&mut self, next: Next, buf: &mut ReadBufCursor<'_>) -> bool {
+        if next == Next::Head && self.at_boundary && !self.make_carryable() {
+            return false;
+        }
+        let room = self.pending.len().min(buf.remaining());
+        if room == 0 {
+            return false;
+        }
+        let framing = (next == Next::Head).then_some(&self.framing);
+        let (n, empty_line) = self.line.advance(&self.pending[..room], framing);
+        buf.put_slice(&self.pending[..n]);
+        self.consume(n);
+        self.at_boundary = empty_line;
+        if empty_line || next == Next::Chunks {
+            self.reading.disarm();
+        }
+        true
+    }
+
+    /// Whether the request line is whole, or will not become one.
+    fn make_carryable(&mut self) -> bool {
+        let Some(end) = memchr::memchr(b'\n', &self.pending) else {
+            return self.pending.len() > self.patience.max_head;
+        };
+        if let Cow::Owned(line) = carryable(&self.pending[..=end]) {
+            self.pending.splice(..=end, line);
+        }
+        true
+    }
+
+    fn consume(&mut self, n: usize) {
+        if n == self.pending.len() {
+            // An idle connection holds no buffer.
+            self.pending = Vec::new();
+        } else {
+            self.pending.drain(..n);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> ClientIo<S> {
+    /// Reads at most `limit` bytes from the socket into `pending`; 0 at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
+        READ.with_borrow_mut(|scratch| {
+            let limit = limit.min(scratch.len());
+            let mut buf = ReadBuf::new(&mut scratch[..limit]);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf))?;
+            self.pending.extend_from_slice(buf.filled());
+            Poll::Ready(Ok(buf.filled().len()))
+        })
+    }
+
+    /// The socket has nothing to read: waiting is limited within a head and within a body.
+    fn poll_patience(&mut self, cx: &mut Context<'_>, next: Next) -> Poll<io::Result<()>> {
+        let patience = match next {
+            Next::Head if self.at_boundary && self.pending.is_empty() => return Poll::Pending,
+            Next::Head => self.patience.head,
+            Next::Body(_) | Next::Chunks => self.patience.body,
+        };
+        self.reading.poll(cx, patience)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for ClientIo<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            let next = this.framing.next();
+            let limit = match next {
+                Next::Body(left) if !this.pending.is_empty() => {
+                    this.hand_body(left, &mut buf);
+                    return Poll::Ready(Ok(()));
+                }
+                Next::Body(left) => {
+                    usize::try_from(left).map_or(buf.remaining(), |left| left.min(buf.remaining()))
+                }
+                Next::Head | Next::Chunks => {
+                    if this.hand_lines(next, &mut buf) {
+                        return Poll::Ready(Ok(()));
+                    }
+                    SCRATCH
+                }
+            };
+            match this.poll_fill(cx, limit) {
+                Poll::Ready(Ok(0)) => {
+                    // An unfinished request line is hyper's to judge.
+                    let n = this.pending.len().min(buf.remaining());
+                    buf.put_slice(&this.pending[..n]);
+                    this.consume(n);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return this.poll_patience(cx, next),
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.replacement.is_none() {
+            this.replacement = Replacement::of(buf);
+        }
+        let written = match &mut this.replacement {
+            None => Pin::new(&mut this.stream).poll_write(cx, buf),
+            Some(replacement) => replacement.poll_write(cx, &mut this.stream),
+        };
+        let Poll::Ready(written) = written else {
+            return this.writing.poll(cx, this.patience.body).map_ok(|()| 0);
+        };
+        this.writing.disarm();
+        this.replacement = None;
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
+        let this = self.get_mut();
+        let Poll::Ready(written) = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs) else {
+            return this.writing.poll(cx, this.patience.body).map_ok(|()| 0);
+        };
+        this.writing.disarm();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// The position in a line: how long it is, and how it begins.
+#[derive(Clone, Copy, Default)]
+struct Line {
+    len: usize,
+    ends_in_cr: bool,
+    /// The line's first bytes, in lower case: enough to tell the framing headers.
+    start: [u8; Line::START],
+    seen: u8,
+}
+
+impl Line {
+    const START: usize = b"transfer-encoding:".len();
+    const CONTENT_LENGTH: u8 = 1;
+    const TRANSFER_ENCODING: u8 = 2;
+
+    /// Moves through `bytes` up to and including the first empty line; returns how far, and
+    /// whether there was one. In a head, flaws are told to `framing`.
+    fn advance(&mut self, bytes: &[u8], framing: Option<&Framing>) -> (usize, bool) {
+        let mut at = 0;
+        while let Some(length) = memchr::memchr(b'\n', &bytes[at..]) {
+            self.take(&bytes[at..at + length]);
+            at += length + 1;
+            let is_empty = self.len == usize::from(self.ends_in_cr);
+            if let Some(framing) = framing {
+                self.judge(framing);
+            }
+            *self = Self { seen: if is_empty { 0 } else { self.seen }, ..Self::default() };
+            if is_empty {
+                return (at, true);
+            }
+        }
+        self.take(&bytes[at..]);
+        (bytes.len(), false)
+    }
+
+    fn take(&mut self, part: &[u8]) {
+        let Some(last) = part.last() else { return };
+        for (to, from) in self.start.iter_mut().skip(self.len).zip(part) {
+            *to = from.to_ascii_lowercase();
+        }
+        self.len += part.len();
+        self.ends_in_cr = *last == b'\r';
+    }
+
+    fn judge(&mut self, framing: &Framing) {
+        if !self.ends_in_cr {
+            framing.saw(Flaw::BareLf);
+        }
+        if self.start.starts_with(b"content-length:") {
+            self.seen |= Self::CONTENT_LENGTH;
+        } else if self.start == *b"transfer-encoding:" {
+            self.seen |= Self::TRANSFER_ENCODING;
+        }
+        if self.seen == Self::CONTENT_LENGTH | Self::TRANSFER_ENCODING {
+            framing.saw(Flaw::TwoFramings);
+        }
+    }
+}
+
+/// An answer of ours that goes out instead of one of hyper's.
+struct Replacement {
+    answer: Vec<u8>,
+    written: usize,
+    /// The length of hyper's, which is what hyper wants to hear.
+    replaced: usize,
+}
+
+impl Replacement {
+    fn of(buf: &[u8]) -> Option<Self> {
+        let answer = malformed::answer_instead_of(buf)?;
+        Some(Self { answer, written: 0, replaced: buf.len() })
+    }
+
+    fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<usize>> {
+        while self.written < self.answer.len() {
+            let rest = &self.answer[self.written..];
+            match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.written += n,
+            }
+        }
+        Poll::Ready(Ok(self.replaced))
+    }
+}
+
+/// Limits a wait; costs nothing until there is one.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Pending until the wait, which began when it was first polled, took `patience`.
+    fn poll(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<io::Result<()>> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
+}

@@ -1,0 +1,135 @@
+//! One client connection, from its first byte to its last.
+
+use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{
+    Drain, Limits,
+    client_io::{ClientIo, Patience},
+    framing::{Flaw, Framing},
+};
+use crate::{
+    answer::Answer,
+    error::Error,
+    gateway::{Gateway, Peer},
+    telemetry::{Metrics, Record, Recorded},
+};
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: Limits,
+}
+
+/// After the last answer a client may still be sending; closing at once would reset the connection
+/// and take the answer away from it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A byte stream to a client.
+pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Has the stream break visibly instead of ending: half an answer must not look whole.
+    fn abort_on_close(&self);
+}
+
+impl ClientStream for tokio::net::TcpStream {
+    fn abort_on_close(&self) {
+        // Where the option cannot be set the connection is gone already.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl ClientStream for tokio_rustls::server::TlsStream<tokio::net::TcpStream> {
+    fn abort_on_close(&self) {
+        self.get_ref().0.abort_on_close();
+    }
+}
+
+/// Serves a connection until it ends, or until `drain` says so and nothing is in flight.
+pub(super) async fn serve<S: ClientStream>(
+    stream: S,
+    peer: Peer,
+    shared: Arc<Shared>,
+    mut drain: Drain,
+) {
+    let limits = &shared.limits;
+    let patience = Patience {
+        head: limits.head_timeout,
+        body: limits.body_timeout,
+        max_head: limits.max_head_size,
+    };
+    let framing = Framing::default();
+    let io = ClientIo::new(stream, framing.clone(), patience);
+    let service = Requests { shared: Arc::clone(&shared), framing, peer, drain: drain.clone() };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_timeout)
+        .max_buf_size(limits.max_head_size)
+        .max_headers(limits.max_headers)
+        .serve_connection(io, service);
+    let served = loop {
+        tokio::select! {
+            served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break served,
+            () = drain.begins() => Pin::new(&mut connection).graceful_shutdown(),
+        }
+    };
+    let mut stream = connection.into_parts().io.into_inner();
+    match served {
+        // An answer's body broke off.
+        Err(error) if error.is_user() => stream.abort_on_close(),
+        Ok(()) | Err(_) => linger(&mut stream).await,
+    }
+}
+
+async fn linger<S: ClientStream>(stream: &mut S) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut scratch = [0; 4096];
+    let drained = async { while stream.read(&mut scratch).await.is_ok_and(|n| n > 0) {} };
+    let _ = tokio::time::timeout(LINGER, drained).await;
+}
+
+/// hyper hands over one request after the other.
+struct Requests {
+    shared: Arc<Shared>,
+    framing: Framing,
+    peer: Peer,
+    drain: Drain,
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = http::Response<Recorded<Answer>>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // Before anything else is read: this is how the bytes learn what hyper has decided.
+        let flaw = self.framing.take_flaw().map(Error::from);
+        let request = request.map(|incoming| self.framing.body_follows(incoming));
+        let mut record = Record::new(Arc::clone(&self.shared.metrics));
+        let shared = Arc::clone(&self.shared);
+        let (peer, drain) = (self.peer, self.drain.clone());
+        Box::pin(async move {
+            let response = shared.gateway.answer(request, peer, flaw, &mut record).await;
+            let (head, mut body) = response.into_parts();
+            body.end_when(|| Box::pin(async move { drain.clone().begins().await }));
+            let body = Recorded::new(body, head.status, record);
+            Ok(http::Response::from_parts(head, body))
+        })
+    }
+}
+
+impl From<Flaw> for Error {
+    fn from(flaw: Flaw) -> Self {
+        Self::bad_request(match flaw {
+            Flaw::BareLf => "The lines of a request head must end in CR LF.",
+            Flaw::TwoFramings => "There must not be both Content-Length and Transfer-Encoding.",
+        })
+    }
+}

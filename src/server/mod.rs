@@ -1,0 +1,250 @@
+//! Listeners: accepting, limits, and stopping in good order.
+
+mod admin;
+mod client_io;
+mod connection;
+mod framing;
+mod malformed;
+mod request_line;
+mod tls;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    couch::Couch,
+    gateway::{Gateway, Peer},
+    telemetry::Metrics,
+};
+use connection::{Shared, serve};
+pub use tls::{TlsServerFiles, tls_server};
+
+/// What a client may use up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open client connections; more wait in the listener's backlog.
+    pub max_connections: usize,
+    /// Bytes of a request head.
+    pub max_head_size: usize,
+    /// Headers of a request.
+    pub max_headers: usize,
+    /// For a whole head, from its first byte.
+    pub head_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// For the next bytes of a body, and for taking the next bytes of an answer. A feed that has
+    /// nothing to say is not waiting.
+    pub body_timeout: Duration,
+    /// For requests in flight when the server stops.
+    pub shutdown_timeout: Duration,
+}
+
+/// What is listened on.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients.
+    pub plain: TcpListener,
+    /// For clients, with TLS.
+    pub tls: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+    /// For operators.
+    pub admin: TcpListener,
+}
+
+/// Everything the listeners serve.
+#[derive(Debug)]
+pub struct Server {
+    /// The way of a request.
+    pub gateway: Arc<Gateway>,
+    /// CouchDB, for `/readyz`.
+    pub couch: Arc<Couch>,
+    /// The request counters.
+    pub metrics: Arc<Metrics>,
+    /// `/metrics`.
+    pub prometheus: Option<PrometheusHandle>,
+    /// What a client may use up.
+    pub limits: Limits,
+}
+
+/// Listens on an address.
+///
+/// # Errors
+///
+/// When the address is in use, or not ours.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves until `stop` is ready, then drains: no new connections, requests in flight are finished,
+/// feeds end at a boundary, and after `shutdown_timeout` what is left is cut off.
+///
+/// # Errors
+///
+/// None at present; a listener that fails for a moment is tried again.
+pub async fn run(
+    server: Server,
+    listeners: Listeners,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (draining, drain) = watch::channel(false);
+    let drain = Drain(drain);
+    let admin = tokio::spawn(admin::serve(
+        listeners.admin,
+        Arc::clone(&server.couch),
+        server.prometheus,
+        drain.clone(),
+    ));
+    let accepting = Accepting {
+        shared: Arc::new(Shared {
+            gateway: server.gateway,
+            metrics: server.metrics,
+            limits: server.limits,
+        }),
+        places: Arc::new(Semaphore::new(server.limits.max_connections)),
+        drain,
+    };
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            (stream, address) = accept(&listeners.plain) => {
+                accepting.plain(stream, address, &mut connections).await;
+            }
+            (stream, address) = accept_tls(listeners.tls.as_ref()) => {
+                accepting.tls(stream, address, listeners.tls.as_ref(), &mut connections).await;
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop((listeners.plain, listeners.tls));
+    let _ = draining.send(true);
+    tracing::info!(connections = connections.len(), "stopping: requests in flight are finished");
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(server.limits.shutdown_timeout, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "stopping: the rest is cut off");
+        connections.shutdown().await;
+    }
+    admin.abort();
+    Ok(())
+}
+
+/// What every accepted connection needs.
+struct Accepting {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    drain: Drain,
+}
+
+impl Accepting {
+    async fn plain(&self, stream: TcpStream, address: SocketAddr, into: &mut JoinSet<()>) {
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let (shared, drain) = (Arc::clone(&self.shared), self.drain.clone());
+        into.spawn(async move {
+            let open = Open::new(&shared.metrics);
+            serve(stream, Peer { address, tls: false }, Arc::clone(&shared), drain).await;
+            drop((open, place));
+        });
+    }
+
+    async fn tls(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        tls: Option<&(TcpListener, Arc<rustls::ServerConfig>)>,
+        into: &mut JoinSet<()>,
+    ) {
+        let Some((_, config)) = tls else { return };
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(config));
+        let (shared, drain) = (Arc::clone(&self.shared), self.drain.clone());
+        into.spawn(async move {
+            let open = Open::new(&shared.metrics);
+            let handshake = acceptor.accept(stream);
+            match tokio::time::timeout(shared.limits.head_timeout, handshake).await {
+                Ok(Ok(stream)) => {
+                    serve(stream, Peer { address, tls: true }, Arc::clone(&shared), drain).await;
+                }
+                Ok(Err(error)) => tracing::debug!(client = %address, %error, "TLS handshake"),
+                Err(_) => tracing::debug!(client = %address, "TLS handshake takes too long"),
+            }
+            drop((open, place));
+        });
+    }
+}
+
+/// Counts an open connection while it lives.
+struct Open(metrics::Gauge);
+
+impl Open {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.connections.increment(1.0);
+        Self(metrics.connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// The next connection. Running out of file descriptors passes when connections close.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    const RETRY: Duration = Duration::from_millis(100);
+    const KEEPALIVE: Duration = Duration::from_secs(60);
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let _ = stream.set_nodelay(true);
+                let probes = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+                let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&probes);
+                return (stream, address);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connection not accepted");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+async fn accept_tls(
+    tls: Option<&(TcpListener, Arc<rustls::ServerConfig>)>,
+) -> (TcpStream, SocketAddr) {
+    match tls {
+        Some((listener, _)) => accept(listener).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells connections and feeds that the server is stopping.
+#[derive(Clone, Debug)]
+struct Drain(watch::Receiver<bool>);
+
+impl Drain {
+    /// Ready once, when draining begins; after that it stays pending.
+    async fn begins(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+}

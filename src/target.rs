@@ -1,0 +1,141 @@
+//! The request target, read once as CouchDB will read it.
+//!
+//! ```
+//! use couchgate::target::Target;
+//!
+//! let target = Target::new("/db//_design%2Fx/?startkey=%22a%22".parse().unwrap());
+//! let segments: Vec<_> = target.segments().collect();
+//! assert_eq!(segments, [&b"db"[..], b"_design/x"]);
+//! assert_eq!(target.query("startkey").unwrap(), &b"\"a\""[..]);
+//! ```
+
+use std::borrow::Cow;
+
+use http::uri::PathAndQuery;
+use percent_encoding::percent_decode;
+
+/// The target of a request: its bytes as received, and CouchDB's view of them.
+#[derive(Clone, Debug)]
+pub struct Target(PathAndQuery);
+
+impl Target {
+    /// A target in origin form (RFC 9112 section 3.2.1).
+    #[must_use]
+    pub fn new(path_and_query: PathAndQuery) -> Self {
+        Self(path_and_query)
+    }
+
+    /// The bytes that go upstream.
+    #[must_use]
+    pub fn raw(&self) -> &PathAndQuery {
+        &self.0
+    }
+
+    /// The path's bytes.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    /// The path as CouchDB 3.5 takes it apart (`chttpd:handle_request_int`): split at `/`, empty
+    /// segments dropped, `+` read as a blank, each percent-decoded.
+    pub fn segments(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        self.path().split('/').filter(|part| !part.is_empty()).map(decode)
+    }
+
+    /// Whether the first segment is `name`: CouchDB chooses its handler by this one alone.
+    #[must_use]
+    pub fn is_under(&self, name: &str) -> bool {
+        self.segments().next().is_some_and(|first| *first == *name.as_bytes())
+    }
+
+    /// Whether `name` is the only segment.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.is_under(name) && self.segments().count() == 1
+    }
+
+    /// The query as CouchDB takes it apart (`mochiweb_util:parse_qs`): pairs end at `&` or `;`.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+        form_pairs(self.0.query().unwrap_or_default())
+    }
+
+    /// The first value of a query parameter.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.query_pairs().find(|(key, _)| **key == *name.as_bytes()).map(|(_, value)| value)
+    }
+}
+
+/// The pairs of a query or a form body, decoded.
+pub fn form_pairs(text: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    text.split(['&', ';']).filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key), decode(value))
+    })
+}
+
+fn decode(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(bytes);
+    }
+    let blanks: Vec<u8> = bytes.iter().map(|&b| if b == b'+' { b' ' } else { b }).collect();
+    Cow::Owned(percent_decode(&blanks).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        Target::new(text.parse().unwrap())
+    }
+
+    #[test]
+    fn segments_are_couchdbs() {
+        for (path, expected) in [
+            ("/", &[][..]),
+            ("//", &[]),
+            ("/db/doc", &["db", "doc"]),
+            ("//db///doc/", &["db", "doc"]),
+            ("/db/a%2Fb", &["db", "a/b"]),
+            ("/%5Fsession", &["_session"]),
+            ("/a+b/%2B", &["a b", "+"]),
+            ("/100%/%zz", &["100%", "%zz"]),
+            ("/../%2e%2e", &["..", ".."]),
+            ("/db?x=/y/z", &["db"]),
+        ] {
+            let target = target(path);
+            let segments: Vec<_> = target
+                .segments()
+                .map(|segment| String::from_utf8(segment.into_owned()).unwrap())
+                .collect();
+            assert_eq!(segments, expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_recognised_however_it_is_written() {
+        for path in ["/_session", "//_session", "/_session/", "/%5fsession", "/_sessio%6e?x"] {
+            assert!(target(path).is("_session"), "{path}");
+        }
+        assert!(target("/_session/x").is_under("_session"));
+        assert!(!target("/_session/x").is("_session"));
+        assert!(!target("/db/_session").is_under("_session"));
+        assert!(!target("/_session%2Fx").is_under("_session"));
+    }
+
+    #[test]
+    fn query_pairs_are_couchdbs() {
+        let target = target("/?a=1&b;c=%26+&a=2&=x");
+        let pairs: Vec<_> = target
+            .query_pairs()
+            .map(|(k, v)| {
+                format!("{}={}", String::from_utf8_lossy(&k), String::from_utf8_lossy(&v))
+            })
+            .collect();
+        assert_eq!(pairs, ["a=1", "b=", "c=& ", "a=2", "=x"]);
+        assert_eq!(*target.query("a").unwrap(), *b"1");
+    }
+}

@@ -1,0 +1,9 @@
+//! What operators see: logs and metrics.
+
+mod access;
+mod logs;
+mod metrics;
+
+pub use access::{Record, Recorded, RequestId};
+pub use logs::{Format, Level, init as init_logs};
+pub use metrics::{Metrics, install, upkeep};
