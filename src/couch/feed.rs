@@ -4,11 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use http_body_util::BodyExt;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{
-    client::CouchError,
+    client::{CouchError, encode},
     users::{ID_PREFIX, UserDocument, Users},
 };
 
@@ -64,7 +63,7 @@ struct SampleRow {
 }
 
 async fn follow_once(users: &Users, said: &mut bool) -> Result<(), CouchError> {
-    let db = utf8_percent_encode(users.authentication_db(), NON_ALPHANUMERIC).to_string();
+    let db = encode(users.authentication_db()).to_string();
     let info = users.couch().get(&format!("/{db}")).await?;
     if info.status != StatusCode::OK {
         return Err(CouchError::Status(info.status));
@@ -75,7 +74,7 @@ async fn follow_once(users: &Users, said: &mut bool) -> Result<(), CouchError> {
         seq => seq.to_string(),
     };
     sample(users, &db).await?;
-    let since = utf8_percent_encode(&since, NON_ALPHANUMERIC);
+    let since = encode(&since);
     let heartbeat = HEARTBEAT.as_millis();
     let feed = format!("/{db}/_changes?feed=continuous&heartbeat={heartbeat}&since={since}");
     let (head, mut body) = users.couch().open(&feed).await?.into_parts();

@@ -11,12 +11,11 @@ use std::{
 use http::StatusCode;
 use metrics::{Counter, Gauge, counter, gauge};
 use moka::future::Cache;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{
     admins::Admins,
-    client::{Couch, CouchError},
+    client::{Couch, CouchError, encode},
 };
 use crate::{
     error::Error,
@@ -164,8 +163,8 @@ impl Users {
 
     async fn read(&self, name: &str) -> Result<Remembered, CouchError> {
         let read_at = Instant::now();
-        let db = utf8_percent_encode(&self.settings.authentication_db, NON_ALPHANUMERIC);
-        let id = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let db = encode(&self.settings.authentication_db);
+        let id = encode(name);
         let reply = self.couch.get(&format!("/{db}/{ID_PREFIX}{id}?conflicts=true")).await?;
         let user = match reply.status {
             StatusCode::OK => self.parse(name, &reply.body),
