@@ -121,6 +121,12 @@ impl Identity {
         })
     }
 
+    /// Whether somebody of this name could be told to CouchDB.
+    #[must_use]
+    pub fn could_be_named(name: &str) -> bool {
+        check(name).is_ok()
+    }
+
     /// The user's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -168,8 +168,8 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
         );
     }
     let service_user = fields.text(COUCHGATE, "service_user").unwrap_or("couchgate").to_owned();
-    if let Err(error) = Identity::new(&service_user, [""; 0]) {
-        fields.fault(format!("[couchgate] service_user: {error}"));
+    if !Identity::could_be_named(&service_user) {
+        fields.fault("[couchgate] service_user: this name cannot travel in a header");
     }
     let config = Config {
         bind,

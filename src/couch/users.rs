@@ -27,8 +27,11 @@ use crate::{
 /// User documents' ids begin so.
 pub(super) const ID_PREFIX: &str = "org.couchdb.user:";
 
-/// At most this many users are remembered.
-const CAPACITY: u64 = 100_000;
+/// Users and the names of nobody are remembered in about this much memory, in bytes.
+const CAPACITY: u64 = 64 * 1024 * 1024;
+
+/// What remembering somebody costs beside his name, in bytes, roughly.
+const WEIGHT: usize = 1024;
 
 /// What `[couchgate]` and `[chttpd_auth]` say about users.
 #[derive(Clone, Debug)]
@@ -99,7 +102,11 @@ impl Users {
         passwords: Arc<Passwords>,
     ) -> Self {
         Self {
-            cache: Cache::builder().max_capacity(CAPACITY).time_to_live(settings.ttl).build(),
+            cache: Cache::builder()
+                .max_capacity(CAPACITY)
+                .weigher(|name: &String, _| u32::try_from(name.len() + WEIGHT).unwrap_or(u32::MAX))
+                .time_to_live(settings.ttl)
+                .build(),
             couch,
             settings,
             admins,
@@ -120,8 +127,7 @@ impl Users {
     ///
     /// 503 where users or server admins cannot be read.
     pub async fn find(&self, name: &str) -> Result<Option<Arc<User>>, Error> {
-        // Nobody of such a name could be told to CouchDB.
-        if Identity::new(name, [""; 0]).is_err() {
+        if !Identity::could_be_named(name) {
             return Ok(None);
         }
         let admin = self.admins.find(name).await.map_err(|error| unavailable(&error))?;

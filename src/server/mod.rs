@@ -13,7 +13,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
 
@@ -122,11 +122,11 @@ pub async fn run(
     loop {
         tokio::select! {
             () = &mut stop => break,
-            (stream, address) = accept(&listeners.plain) => {
-                accepting.plain(stream, address, &mut connections).await;
+            accepted = accepting.next(&listeners.plain) => {
+                accepting.plain(accepted, &mut connections);
             }
-            (stream, address) = accept_tls(listeners.tls.as_ref()) => {
-                accepting.tls(stream, address, listeners.tls.as_ref(), &mut connections).await;
+            Some((accepted, config)) = accepting.next_tls(listeners.tls.as_ref()) => {
+                accepting.tls(accepted, config, &mut connections);
             }
             Some(_) = connections.join_next() => {}
         }
@@ -150,29 +150,46 @@ struct Accepting {
     drain: Drain,
 }
 
+/// A connection and its place among `max_connections`.
+struct Accepted {
+    stream: TcpStream,
+    address: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
 impl Accepting {
-    async fn plain(&self, stream: TcpStream, address: SocketAddr, into: &mut JoinSet<()>) {
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+    /// Waits for a place, then for a connection: the others stay in the listener's backlog.
+    async fn next(&self, listener: &TcpListener) -> Accepted {
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+            return std::future::pending().await;
+        };
+        let (stream, address) = accept(listener).await;
+        Accepted { stream, address, place }
+    }
+
+    async fn next_tls<'a>(
+        &self,
+        tls: Option<&'a (TcpListener, Arc<rustls::ServerConfig>)>,
+    ) -> Option<(Accepted, &'a Arc<rustls::ServerConfig>)> {
+        let (listener, config) = tls?;
+        Some((self.next(listener).await, config))
+    }
+
+    fn plain(&self, accepted: Accepted, into: &mut JoinSet<()>) {
         let (shared, drain) = (Arc::clone(&self.shared), self.drain.clone());
         into.spawn(async move {
+            let Accepted { stream, address, place } = accepted;
             let open = Open::new(&shared.metrics);
             serve(stream, Peer { address, tls: false }, Arc::clone(&shared), drain).await;
             drop((open, place));
         });
     }
 
-    async fn tls(
-        &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        tls: Option<&(TcpListener, Arc<rustls::ServerConfig>)>,
-        into: &mut JoinSet<()>,
-    ) {
-        let Some((_, config)) = tls else { return };
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+    fn tls(&self, accepted: Accepted, config: &Arc<rustls::ServerConfig>, into: &mut JoinSet<()>) {
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(config));
         let (shared, drain) = (Arc::clone(&self.shared), self.drain.clone());
         into.spawn(async move {
+            let Accepted { stream, address, place } = accepted;
             let open = Open::new(&shared.metrics);
             let handshake = acceptor.accept(stream);
             match tokio::time::timeout(shared.limits.head_timeout, handshake).await {
@@ -220,15 +237,6 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(RETRY).await;
             }
         }
-    }
-}
-
-async fn accept_tls(
-    tls: Option<&(TcpListener, Arc<rustls::ServerConfig>)>,
-) -> (TcpStream, SocketAddr) {
-    match tls {
-        Some((listener, _)) => accept(listener).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,13 @@ mod connect;
 mod connection;
 mod pool;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
@@ -51,7 +57,7 @@ pub enum SendError {
 #[derive(Debug)]
 pub struct Upstream {
     pools: Vec<Arc<Pool>>,
-    turn: std::sync::atomic::AtomicUsize,
+    turn: AtomicUsize,
     resent: Counter,
 }
 
@@ -110,11 +116,11 @@ impl Upstream {
 
     /// A pooled connection, or a new one to the next node that accepts it.
     async fn checkout(&self, fresh: bool) -> Result<Box<Connection>, SendError> {
-        use std::sync::atomic::Ordering;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn = (0..self.pools.len()).map(|i| &self.pools[(turn + i) % self.pools.len()]);
-        let (up, down): (Vec<_>, Vec<_>) = in_turn.partition(|pool| !pool.is_down());
-        for pool in up.into_iter().chain(down) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.pools.len().max(1);
+        let (before, from) = self.pools.split_at(turn);
+        let mut in_turn: Vec<_> = from.iter().chain(before).collect();
+        in_turn.sort_by_key(|pool| pool.is_down());
+        for pool in in_turn {
             if !fresh && let Some(connection) = pool.take() {
                 return Ok(connection);
             }
