@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
             match item.parse() {
                 Ok(item) => items.push(item),
                 Err(error) => {
-                    let message = format!("{key}: {item:?}: {error}");
+                    let message = format!("{key}: {}: {error}", quoted(item));
                     self.faults.push(Fault { place: entry.map(place), message });
                 }
             }
@@ -133,6 +133,14 @@ impl<'a> Fields<'a> {
 
     pub(super) fn fault(&mut self, message: impl Into<String>) {
         self.faults.push(Fault { place: None, message: message.into() });
+    }
+}
+
+/// An item as a fault may show it: before the `@` of a URL there may be a password.
+pub(super) fn quoted(item: &str) -> String {
+    match item.rsplit_once('@') {
+        Some((_, host)) => format!("{:?}", format!("...@{host}")),
+        None => format!("{item:?}"),
     }
 }
 

@@ -152,7 +152,10 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
     fields.known_keys("upstream_ssl", &["ca_file", "cert_file", "key_file"]);
     not_yet(fields, &mut warnings);
 
-    let secrets = secrets(fields, sources);
+    // A missing one is a fault, and the others are still to be found.
+    let configured = secrets(fields, sources);
+    let secrets = configured.clone().unwrap_or_else(|| Secrets::new(Secret::from(""), Vec::new()));
+    let upstream = upstream(fields, sources);
     let hash_algorithms = fields.list(AUTH, "hash_algorithms", "sha256, sha");
     if hash_algorithms.is_empty() {
         fields.fault("[chttpd_auth] hash_algorithms names no algorithm");
@@ -180,10 +183,9 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
             SocketAddr::from((Ipv4Addr::LOCALHOST, 5995)),
         ),
         limits: limits(fields),
-        upstream: upstream(fields, sources)?,
         law: law(fields),
         service_user,
-        cookies: cookies(fields, secrets.as_ref()?, &hash_algorithms),
+        cookies: cookies(fields, &secrets, &hash_algorithms),
         hash_algorithms,
         handlers,
         proxy_use_secret,
@@ -196,8 +198,7 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
             ttl_without_feed: fields.seconds(COUCHGATE, "user_cache_ttl_without_feed", 5),
         },
         authentication_db_shown: fields.text(AUTH, "authentication_db").map(str::to_owned),
-        admins: admins(fields, secrets.as_ref()?, &mut warnings),
-        secrets: secrets?,
+        admins: admins(fields, &secrets, &mut warnings),
         admins_from_upstream: fields.boolean(COUCHGATE, "admins_from_upstream", true),
         passwords: passwords(fields),
         gateway: gateway::Settings {
@@ -215,6 +216,9 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
         warnings,
     };
     Some(config)
+        // Last, after all other faults have been found.
+        upstream: upstream?,
+        secrets: configured?,
 }
 
 /// Sections of handlers that this version does not have: saying nothing would let an operator
@@ -304,19 +308,22 @@ fn upstream(fields: &mut Fields<'_>, sources: &Sources) -> Option<upstream::Sett
     const DEFAULT: &str = "http://127.0.0.1:5984";
     let nodes: Vec<Node> = match &sources.upstream {
         None => fields.list(COUCHGATE, "upstream", DEFAULT),
+    let faults = fields.faults.len();
         Some(urls) => {
             let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
             let mut nodes = Vec::new();
             for url in urls {
                 match url.parse() {
                     Ok(node) => nodes.push(node),
-                    Err(error) => fields.fault(format!("upstream: {url:?}: {error}")),
+                    Err(error) => {
+                        fields.fault(format!("upstream: {}: {error}", fields::quoted(url)));
+                    }
                 }
             }
             nodes
         }
     };
-    if nodes.is_empty() && fields.faults.is_empty() {
+    if nodes.is_empty() && fields.faults.len() == faults {
         fields.fault("[couchgate] upstream names no node");
     }
     let client =
