@@ -90,6 +90,8 @@ pub struct Users {
 struct Remembered {
     user: Option<Arc<User>>,
     read_at: Instant,
+    /// What had been forgotten when the reading began.
+    as_of: u64,
 }
 
 impl Users {
@@ -153,8 +155,12 @@ impl Users {
             .try_get_with(name.to_owned(), self.read(name))
             .await
             .map_err(|error| unavailable(&error))?;
-        if self.forgotten.load(Ordering::SeqCst) != before {
+        if self.forgotten.load(Ordering::SeqCst) != remembered.as_of {
             self.cache.invalidate(name).await;
+        }
+        // It shared a reading that began before a change that was known already.
+        if remembered.as_of < before {
+            return Ok(self.read(name).await.map_err(|error| unavailable(&error))?.user);
         }
         Ok(remembered.user)
     }
@@ -168,7 +174,7 @@ impl Users {
     }
 
     async fn read(&self, name: &str) -> Result<Remembered, CouchError> {
-        let read_at = Instant::now();
+        let (read_at, as_of) = (Instant::now(), self.forgotten.load(Ordering::SeqCst));
         let db = encode(&self.settings.authentication_db);
         let id = encode(name);
         let reply = self.couch.get(&format!("/{db}/{ID_PREFIX}{id}?conflicts=true")).await?;
@@ -178,7 +184,7 @@ impl Users {
             StatusCode::NOT_FOUND => None,
             status => return Err(CouchError::Status(status)),
         };
-        Ok(Remembered { user: user.map(Arc::new), read_at })
+        Ok(Remembered { user: user.map(Arc::new), read_at, as_of })
     }
 
     /// A document that cannot be understood is nobody's: what it says twice (CVE-2017-12635) or in
