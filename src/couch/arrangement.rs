@@ -113,9 +113,9 @@ pub async fn probe(couch: &Couch) -> Arrangement {
 /// `None` where CouchDB wants to know who is asking.
 fn session(reply: &Reply) -> Result<Option<Session>, Finding> {
     match reply.status {
-        StatusCode::OK => {
-            reply.json().map(Some).map_err(|error| Finding::NotCouch(error.to_string()))
-        }
+        StatusCode::OK => serde_json::from_slice(&reply.body).map(Some).map_err(|error| {
+            Finding::NotCouch(format!("GET /_session answers no session: {error}"))
+        }),
         StatusCode::UNAUTHORIZED => Ok(None),
         status => Err(Finding::NotCouch(format!("GET /_session answers {status}"))),
     }

@@ -14,7 +14,7 @@ pub enum Format {
     Json,
 }
 
-/// `[log] level`, with CouchDB's names.
+/// `[log] level`, with CouchDB's names and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(LevelFilter);
 
@@ -29,11 +29,12 @@ impl std::str::FromStr for Level {
 
     fn from_str(name: &str) -> Result<Self, UnknownLevel> {
         Ok(Self(match name {
-            "debug" => LevelFilter::DEBUG,
-            "info" | "notice" => LevelFilter::INFO,
-            "warning" | "warn" => LevelFilter::WARN,
-            "error" | "critical" | "alert" | "emergency" => LevelFilter::ERROR,
-            "none" => LevelFilter::OFF,
+            "debug" | "1" => LevelFilter::DEBUG,
+            "info" | "2" | "notice" | "3" => LevelFilter::INFO,
+            "warning" | "warn" | "4" => LevelFilter::WARN,
+            "error" | "err" | "5" | "critical" | "crit" | "6" | "alert" | "7" | "emergency"
+            | "emerg" | "8" => LevelFilter::ERROR,
+            "none" | "9" => LevelFilter::OFF,
             _ => return Err(UnknownLevel),
         }))
     }
