@@ -108,7 +108,9 @@ impl Gateway {
 
         if target.is_under("_session") {
             let request = Request::from_parts(head, body);
-            let answer = self.session.answer(request, &target, user.as_ref(), client).await?;
+            // Boxed: a login needs more memory than forwarding, and few requests are logins.
+            let answer = self.session.answer(request, &target, user.as_ref(), client);
+            let answer = Box::pin(answer).await?;
             return Ok(give_back(answer.map(Answer::from), refresh));
         }
 
@@ -216,7 +218,10 @@ impl From<SendError> for Refusal {
         match error {
             SendError::Unreachable => Error::UpstreamUnreachable.into(),
             SendError::Broken => Error::UpstreamBroken.into(),
-            SendError::RequestBody => Self::closing(Error::RequestTimeout),
+            SendError::RequestBody => {
+                Self::closing(Error::bad_request("The request body is malformed or broke off."))
+            }
+            SendError::SlowRequestBody => Self::closing(Error::RequestTimeout),
         }
     }
 }

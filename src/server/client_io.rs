@@ -4,8 +4,8 @@
 //! carryable ([`request_line`]). That must never touch a body, so hyper is given a head, and a
 //! chunked body, only up to the next *empty line*: wherever hyper finds the end of one, it is at an
 //! empty line, and then it has nothing of what follows. A body of known length is given to its
-//! last byte and no further. Which of the three it is, hyper says ([`Framing`]). Whatever is in
-//! doubt is handed on untouched.
+//! last byte and no further. Which of the three it is, hyper says ([`Framing`]); until it is known
+//! whether a chunked body went on after an empty line, nothing is handed on.
 //!
 //! Writing: hyper answers a malformed head itself, with an empty body; that answer gets CouchDB's
 //! shape.
@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -29,7 +30,7 @@ use tokio::{
 use super::{
     framing::{Flaw, Framing, Next},
     malformed,
-    request_line::carryable,
+    request_line::{carryable, may_begin},
 };
 
 /// Bytes read from a socket at a time.
@@ -57,7 +58,7 @@ pub(super) struct ClientIo<S> {
     framing: Framing,
     patience: Patience,
     /// Read, but not yet handed to hyper.
-    pending: Vec<u8>,
+    pending: BytesMut,
     /// Where in a line of a head or of chunks the last handed byte was.
     line: Line,
     /// The last handed byte ended an empty line or a body: a request line may come next.
@@ -73,7 +74,7 @@ impl<S> ClientIo<S> {
             stream,
             framing,
             patience,
-            pending: Vec::new(),
+            pending: BytesMut::new(),
             line: Line::default(),
             at_boundary: true,
             reading: Timer::default(),
@@ -116,16 +117,21 @@ impl<S> ClientIo<S> {
         if empty_line || next == Next::Chunks {
             self.reading.disarm();
         }
+        if empty_line && next == Next::Chunks {
+            self.framing.perhaps_ended();
+        }
         true
     }
 
     /// Whether the request line is whole, or will not become one.
     fn make_carryable(&mut self) -> bool {
         let Some(end) = memchr::memchr(b'\n', &self.pending) else {
-            return self.pending.len() > self.patience.max_head;
+            return self.pending.len() > self.patience.max_head || !may_begin(&self.pending);
         };
         if let Cow::Owned(line) = carryable(&self.pending[..=end]) {
-            self.pending.splice(..=end, line);
+            let rest = self.pending.split_off(end + 1);
+            self.pending = BytesMut::from(&line[..]);
+            self.pending.unsplit(rest);
         }
         true
     }
@@ -133,9 +139,9 @@ impl<S> ClientIo<S> {
     fn consume(&mut self, n: usize) {
         if n == self.pending.len() {
             // An idle connection holds no buffer.
-            self.pending = Vec::new();
+            self.pending = BytesMut::new();
         } else {
-            self.pending.drain(..n);
+            self.pending.advance(n);
         }
     }
 }
@@ -157,7 +163,7 @@ impl<S: AsyncRead + Unpin> ClientIo<S> {
         let patience = match next {
             Next::Head if self.at_boundary && self.pending.is_empty() => return Poll::Pending,
             Next::Head => self.patience.head,
-            Next::Body(_) | Next::Chunks => self.patience.body,
+            Next::Body(_) | Next::Chunks | Next::Unknown => self.patience.body,
         };
         self.reading.poll(cx, patience)
     }
@@ -185,6 +191,10 @@ impl<S: AsyncRead + Unpin> Read for ClientIo<S> {
                         return Poll::Ready(Ok(()));
                     }
                     SCRATCH
+                }
+                Next::Unknown => {
+                    this.framing.ask(cx);
+                    return Poll::Pending;
                 }
             };
             match this.poll_fill(cx, limit) {

@@ -1,6 +1,6 @@
 //! One client connection, from its first byte to its last.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::Service};
@@ -65,17 +65,24 @@ pub(super) async fn serve<S: ClientStream>(
     };
     let framing = Framing::default();
     let io = ClientIo::new(stream, framing.clone(), patience);
-    let service = Requests { shared: Arc::clone(&shared), framing, peer, drain: drain.clone() };
+    let service = Requests {
+        shared: Arc::clone(&shared),
+        framing: framing.clone(),
+        peer,
+        drain: drain.clone(),
+    };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout)
         .max_buf_size(limits.max_head_size)
+        .max_header_size(limits.max_head_size)
         .max_headers(limits.max_headers)
         .serve_connection(io, service);
     let served = loop {
         tokio::select! {
-            served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break served,
+            served = &mut connection => break served,
             () = drain.begins() => Pin::new(&mut connection).graceful_shutdown(),
+            () = framing.abandoned() => Pin::new(&mut connection).graceful_shutdown(),
         }
     };
     let mut stream = connection.into_parts().io.into_inner();
@@ -90,7 +97,8 @@ async fn linger<S: ClientStream>(stream: &mut S) {
     if stream.shutdown().await.is_err() {
         return;
     }
-    let mut scratch = [0; 4096];
+    // On the heap: an array would lie in the future of every connection for all of its life.
+    let mut scratch = vec![0; 4096];
     let drained = async { while stream.read(&mut scratch).await.is_ok_and(|n| n > 0) {} };
     let _ = tokio::time::timeout(LINGER, drained).await;
 }

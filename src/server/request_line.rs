@@ -26,6 +26,13 @@ pub(super) fn carryable(line: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(carryable)
 }
 
+/// Whether more bytes could make this a request line. TLS on the plain port, say, is refused at
+/// once instead of being waited for.
+pub(super) fn may_begin(line: &[u8]) -> bool {
+    let of_method = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    line.first().is_none_or(of_method)
+}
+
 /// Where the target begins and ends: between the first blank of the line and the last.
 fn target(line: &[u8]) -> Option<(usize, usize)> {
     let start = memchr::memchr(b' ', line)? + 1;

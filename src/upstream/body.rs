@@ -57,21 +57,33 @@ impl Body for RequestBody {
     }
 }
 
-/// Called once, when hyper has found the end of a body.
-pub type EndOfBody = Box<dyn FnOnce() + Send>;
+/// What the reader of a body learns about its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// hyper has handed over all it has, and has not found the end.
+    More,
+    /// hyper has found the end.
+    End,
+    /// Nothing any more: the body is not read on.
+    Nothing,
+}
+
+/// Is told what the reader of a body learns.
+pub type Observer = Box<dyn FnMut(Seen) + Send>;
 
 /// A client's request body, without trailers: a trailer could carry an identity header past
 /// everything that looked at the head.
 pub struct ClientBody {
     incoming: Incoming,
-    ended: Option<EndOfBody>,
+    /// Until the end has been seen.
+    observer: Option<Observer>,
 }
 
 impl ClientBody {
-    /// Wraps a body; `ended` is told when it has been read to its end.
+    /// Wraps a body whose end matters to `observer`.
     #[must_use]
-    pub fn new(incoming: Incoming, ended: Option<EndOfBody>) -> Self {
-        Self { incoming, ended }
+    pub fn new(incoming: Incoming, observer: Option<Observer>) -> Self {
+        Self { incoming, observer }
     }
 }
 
@@ -85,15 +97,21 @@ impl Body for ClientBody {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
         loop {
-            match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
-                Some(Ok(frame)) if frame.is_trailers() => {}
-                None => {
-                    if let Some(ended) = this.ended.take() {
-                        ended();
+            match Pin::new(&mut this.incoming).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                Poll::Ready(None) => {
+                    if let Some(mut observer) = this.observer.take() {
+                        observer(Seen::End);
                     }
                     return Poll::Ready(None);
                 }
-                frame => return Poll::Ready(frame),
+                Poll::Pending => {
+                    if let Some(observer) = &mut this.observer {
+                        observer(Seen::More);
+                    }
+                    return Poll::Pending;
+                }
+                frame @ Poll::Ready(_) => return frame,
             }
         }
     }
@@ -104,6 +122,14 @@ impl Body for ClientBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if let Some(mut observer) = self.observer.take() {
+            observer(Seen::Nothing);
+        }
     }
 }
 

@@ -38,8 +38,10 @@ pub(super) enum Failure {
     Unsent(Box<Request<RequestBody>>),
     /// Written, at least in part, but the connection ended before a byte of response.
     NoResponse,
-    /// The body to send broke off.
+    /// The body to send broke off, or is malformed.
     RequestBody,
+    /// The body to send did not arrive in time.
+    SlowRequestBody,
     /// Anything else.
     Broken,
 }
@@ -137,7 +139,12 @@ impl From<&hyper::Error> for Failure {
         use std::error::Error as _;
         let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
         if error.is_user() {
-            Self::RequestBody
+            let mut sources = std::iter::successors(error.source(), |&error| error.source());
+            let cause = sources.find_map(|source| source.downcast_ref::<std::io::Error>());
+            match cause.map(std::io::Error::kind) {
+                Some(std::io::ErrorKind::TimedOut) => Self::SlowRequestBody,
+                _ => Self::RequestBody,
+            }
         } else if error.is_incomplete_message() || error.is_canceled() || io.is_some() {
             Self::NoResponse
         } else {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use metrics::{Counter, counter};
 
-pub use body::{ClientBody, EndOfBody, RequestBody, UpstreamBody};
+pub use body::{ClientBody, Observer, RequestBody, Seen, UpstreamBody};
 pub use connect::{InvalidNode, Node, Scheme, TlsFiles, tls_client};
 use connection::{Connection, Failure};
 use pool::Pool;
@@ -48,9 +48,12 @@ pub enum SendError {
     /// The request may have been carried out, but its answer did not arrive.
     #[error("upstream closed the connection or sent an invalid answer")]
     Broken,
-    /// The client's body broke off or did not arrive in time.
+    /// The client's body broke off or is malformed.
     #[error("the request body broke off")]
     RequestBody,
+    /// The client's body did not arrive in time.
+    #[error("the request body did not arrive in time")]
+    SlowRequestBody,
 }
 
 /// The way to CouchDB: nodes and the connections to them.
@@ -107,6 +110,7 @@ impl Upstream {
                     None => return Err(SendError::Broken),
                 },
                 Err(Failure::RequestBody) => return Err(SendError::RequestBody),
+                Err(Failure::SlowRequestBody) => return Err(SendError::SlowRequestBody),
                 Err(_) => return Err(SendError::Broken),
             }
             self.resent.increment(1);
