@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::{
-    SECRET,
+    SECRET, eventually,
     http::{Connection, Reply},
 };
 
@@ -122,8 +122,17 @@ impl Gate {
 
     /// Resident memory in KiB.
     pub fn memory_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -134,8 +143,9 @@ impl Gate {
     }
 
     /// Waits for the end of the process.
+    #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        eventually("couchgate exits", || self.child.try_wait().unwrap())
     }
 }
 

@@ -68,6 +68,11 @@ impl Connection {
         self.stream.get_ref()
     }
 
+    /// What arrives, for whoever reads it himself.
+    pub fn reader(&mut self) -> &mut BufReader<TcpStream> {
+        &mut self.stream
+    }
+
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }

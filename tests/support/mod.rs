@@ -8,12 +8,20 @@
 pub mod couch;
 pub mod gate;
 pub mod http;
+pub mod link;
+pub mod place;
 pub mod recorder;
+pub mod relay;
+pub mod sign;
+pub mod stream;
 
 pub use couch::Couch;
 pub use gate::Gate;
 pub use http::{Connection, Reply, basic};
+pub use link::Link;
 pub use recorder::Recorder;
+pub use relay::Relay;
+pub use stream::StreamUpstream;
 
 use std::time::{Duration, Instant};
 
