@@ -246,7 +246,7 @@ fn split_session_cookie(line: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
 
 fn session_value(piece: &[u8]) -> Option<Vec<u8>> {
     let rest = piece.trim_ascii_start().strip_prefix(AUTH_SESSION)?;
-    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_token = |byte: &u8| *byte > b' ' && !b"()<>@,;:\\\"/[]?={}".contains(byte);
     if rest.first().is_some_and(is_token) {
         return None;
     }

@@ -93,12 +93,10 @@ impl Session {
         let form = Form::parse(&head.headers, &body)?;
         let name = form.name()?;
         let password = Zeroizing::new(form.first("password").unwrap_or_default().to_vec());
-        let user = match login(&self.users, &self.passwords, name, &password).await {
-            // A second factor is asked for after the password, and missing is as wrong as wrong.
+        match login(&self.users, &self.passwords, name, &password).await {
+            // A second factor is asked for after the password, and missing is as wrong as wrong;
+            // CouchDB then neither clears the cookie nor redirects (`verify_totp`).
             Ok(user) if user.totp => Err(Error::WrongPassword),
-            other => other,
-        };
-        match user {
             Ok(user) => {
                 let identity = user.identity.as_ref().map_err(|error| *error)?;
                 let cookie = self.cookies.make(identity.name(), &user.salt, client.https);

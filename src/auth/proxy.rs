@@ -64,7 +64,7 @@ fn utf8(bytes: &[u8]) -> Result<&str, Error> {
 /// CouchDB's `re:split(Roles, "\\s*,\\s*", [trim])`: blanks around commas go, empty roles at the
 /// end too, and an empty header is one empty role.
 fn split_roles(header: &str) -> Vec<&str> {
-    let mut roles: Vec<&str> = header.split(',').map(str::trim).collect();
+    let mut roles: Vec<&str> = header.split(',').map(str::trim_ascii).collect();
     while roles.len() > 1 && roles.last().is_some_and(|role| role.is_empty()) {
         roles.pop();
     }
@@ -83,6 +83,8 @@ mod tests {
             ("users", &["users"]),
             ("a,,b", &["a", "", "b"]),
             ("", &[""]),
+            // A blank, but none of CouchDB's: it is part of the role's name.
+            ("a,\u{a0}b", &["a", "\u{a0}b"]),
         ] {
             assert_eq!(split_roles(header), roles, "{header:?}");
         }

@@ -41,8 +41,9 @@ pub enum CouchError {
     /// The answer broke off or is too large.
     #[error("CouchDB's answer cannot be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    /// The answer is not the JSON that CouchDB would send.
-    #[error("CouchDB's answer is not what CouchDB answers: {0}")]
+    /// The answer is not the JSON that CouchDB would send. Only where is said: serde would quote
+    /// what may be a password's hash.
+    #[error("CouchDB's answer is not what CouchDB answers (line {}, column {})", .0.line(), .0.column())]
     Json(#[from] serde_json::Error),
     /// A status that CouchDB has no reason to send here.
     #[error("CouchDB answered {0}")]

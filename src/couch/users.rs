@@ -199,7 +199,9 @@ impl Users {
                 Some(user)
             }
             Err(error) => {
-                tracing::warn!(user = name, %error, "user document cannot be understood");
+                // Only where: serde would quote from the document.
+                let column = error.column();
+                tracing::warn!(user = name, column, "user document cannot be understood");
                 None
             }
         }

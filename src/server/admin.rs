@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::{Drain, accept};
 use crate::{
     couch::{Couch, probe},
-    error::{error_body, json_response},
+    error::{Error, error_body, json_response},
 };
 
 /// A slow reader of the admin page is let go.
@@ -53,8 +53,7 @@ async fn answer(
     stopping: bool,
 ) -> Response<String> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let body = error_body("method_not_allowed", "Only GET,HEAD allowed");
-        return json_response(StatusCode::METHOD_NOT_ALLOWED, &body);
+        return Error::MethodNotAllowed("GET,HEAD").response();
     }
     match request.uri().path() {
         "/healthz" => json_response(StatusCode::OK, &json!({ "status": "ok" })),
