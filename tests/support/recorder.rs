@@ -1,10 +1,11 @@
 //! An upstream that records exactly what arrives, and answers what it is told.
 //!
 //! What couchgate itself asks (users, server admins, the changes feed, `/_session`) is answered
-//! from a few users and not recorded.
+//! from a few users, or as a test says, and not recorded.
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -19,7 +20,7 @@ pub struct Recorded {
     pub method: String,
     /// The target's bytes.
     pub target: Vec<u8>,
-    /// Names as they were written.
+    /// Names as they were written; trailers too, for there is a server that would believe them.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Decoded where it was chunked.
     pub body: Vec<u8>,
@@ -52,6 +53,7 @@ pub enum Action {
 }
 
 type Script = dyn Fn(&Recorded) -> Action + Send + Sync;
+type OwnScript = dyn Fn(&Recorded) -> Option<Action> + Send + Sync;
 
 pub struct Recorder {
     pub address: SocketAddr,
@@ -63,6 +65,7 @@ struct State {
     requests: Mutex<Vec<Recorded>>,
     users: Mutex<HashMap<String, Value>>,
     admins: Mutex<Value>,
+    own_script: Mutex<Option<Arc<OwnScript>>>,
     script: Box<Script>,
     connections: Mutex<usize>,
 }
@@ -80,6 +83,7 @@ impl Recorder {
             requests: Mutex::default(),
             users: Mutex::default(),
             admins: Mutex::new(json!({})),
+            own_script: Mutex::default(),
             script: Box::new(script),
             connections: Mutex::default(),
         });
@@ -108,6 +112,11 @@ impl Recorder {
         self
     }
 
+    /// Answers what couchgate itself asks, instead of the usual where the script says something.
+    pub fn own(&self, script: impl Fn(&Recorded) -> Option<Action> + Send + Sync + 'static) {
+        *self.state.own_script.lock().unwrap() = Some(Arc::new(script));
+    }
+
     /// What arrived so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.requests.lock().unwrap().clone()
@@ -129,8 +138,13 @@ impl Recorder {
 
 /// A 200 answer with a JSON body.
 pub fn ok(body: &[u8]) -> Vec<u8> {
+    answer("200 OK", body)
+}
+
+/// An answer with a JSON body.
+pub fn answer(status: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat()
@@ -140,7 +154,10 @@ pub fn ok(body: &[u8]) -> Vec<u8> {
 pub fn simple_user(name: &str, password: &str, roles: &[&str]) -> Value {
     use sha1::{Digest, Sha1};
     let hash = Sha1::digest(format!("{password}salt"));
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     json!({
         "_id": format!("org.couchdb.user:{name}"), "name": name, "type": "user", "roles": roles,
         "password_sha": hash, "salt": "salt",
@@ -157,19 +174,11 @@ impl State {
         let Ok(mut writer) = stream.try_clone() else { return };
         let mut reader = BufReader::new(stream);
         while let Some(request) = read(&mut reader, connection) {
-            if let Some(answer) = self.own(&request) {
-                let is_feed = request.target.windows(9).any(|part| part == b"/_changes");
-                if writer.write_all(&answer).is_err() {
-                    return;
-                }
-                if is_feed {
-                    let _ = reader.read(&mut [0]);
-                    return;
-                }
-                continue;
+            let own = self.own(&request);
+            if own.is_none() {
+                self.requests.lock().unwrap().push(request.clone());
             }
-            self.requests.lock().unwrap().push(request.clone());
-            let (bytes, close) = match (self.script)(&request) {
+            let (bytes, close) = match own.unwrap_or_else(|| (self.script)(&request)) {
                 Action::Answer(bytes) => (bytes, false),
                 Action::AnswerAndClose(bytes) => (bytes, true),
                 Action::Close => return,
@@ -177,26 +186,35 @@ impl State {
             if writer.write_all(&bytes).is_err() || close {
                 return;
             }
+            if is_feed(&request) && bytes.starts_with(b"HTTP/1.1 200 ") {
+                // Nothing ever changes; the feed lasts until couchgate goes away.
+                let _ = reader.read(&mut [0]);
+                return;
+            }
         }
     }
 
-    /// What couchgate's service user asks.
-    fn own(&self, request: &Recorded) -> Option<Vec<u8>> {
-        let user = request.all("x-auth-couchdb-username");
-        let target = std::str::from_utf8(&request.target).ok()?;
-        if user != [b"couchgate"] {
-            return (target == "/_session").then(|| {
-                ok(json!({ "ok": true, "userCtx": { "name": null, "roles": [] } })
-                    .to_string()
-                    .as_bytes())
-            });
+    /// What couchgate itself asks: all that it forwards says for whom.
+    fn own(&self, request: &Recorded) -> Option<Action> {
+        if !request.folded("x-forwarded-for").is_empty() {
+            return None;
         }
+        let script = self.own_script.lock().unwrap().clone();
+        let scripted = script.and_then(|script| script(request));
+        scripted.or_else(|| Some(Action::Answer(self.usual(request)?)))
+    }
+
+    fn usual(&self, request: &Recorded) -> Option<Vec<u8>> {
+        let is_service_user = request.all("x-auth-couchdb-username") == [b"couchgate"];
+        let target = std::str::from_utf8(&request.target).ok()?;
         let (path, _) = target.split_once('?').unwrap_or((target, ""));
-        let answer = match path {
-            "/_session" => {
+        let found = match path {
+            "/_session" if is_service_user => {
                 json!({ "ok": true, "userCtx": { "name": "couchgate", "roles": ["_admin"] },
                 "info": { "authentication_handlers": ["cookie", "proxy", "default"] } })
             }
+            "/_session" => json!({ "ok": true, "userCtx": { "name": null, "roles": [] } }),
+            _ if !is_service_user => return None,
             "/_node/_local/_config/admins" => self.admins.lock().unwrap().clone(),
             "/_users" => json!({ "db_name": "_users", "update_seq": 0 }),
             "/_users/_all_docs" => json!({ "rows": [] }),
@@ -207,21 +225,19 @@ impl State {
             _ => {
                 let name = path.strip_prefix("/_users/org.couchdb.user:")?;
                 let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
-                match self.users.lock().unwrap().get(&*name) {
-                    Some(document) => document.clone(),
-                    None => {
-                        let missing = "{\"error\":\"not_found\",\"reason\":\"missing\"}\n";
-                        let length = missing.len();
-                        return Some(
-                            format!("HTTP/1.1 404 Object Not Found\r\nContent-Length: {length}\r\n\r\n{missing}")
-                                .into_bytes(),
-                        );
-                    }
-                }
+                let Some(user) = self.users.lock().unwrap().get(&*name).cloned() else {
+                    let missing = json!({ "error": "not_found", "reason": "missing" });
+                    return Some(answer("404 Object Not Found", missing.to_string().as_bytes()));
+                };
+                user
             }
         };
-        Some(ok(answer.to_string().as_bytes()))
+        Some(ok(found.to_string().as_bytes()))
     }
+}
+
+fn is_feed(request: &Recorded) -> bool {
+    request.target.starts_with(b"/_users/_changes")
 }
 
 fn read(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Recorded> {
@@ -230,16 +246,7 @@ fn read(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Recorded
     let method = String::from_utf8_lossy(words.next()?).into_owned();
     let rest = words.next()?;
     let target = rest.strip_suffix(b" HTTP/1.1")?.to_vec();
-    let mut headers = Vec::new();
-    loop {
-        let line = read_line(reader)?;
-        if line.is_empty() {
-            break;
-        }
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        let name = String::from_utf8_lossy(&line[..colon]).into_owned();
-        headers.push((name, line[colon + 1..].trim_ascii().to_vec()));
-    }
+    let headers = read_headers(reader)?;
     let mut recorded =
         Recorded { method, target, headers, body: Vec::new(), chunked: false, connection };
     if recorded.all("transfer-encoding") == [b"chunked"] {
@@ -249,8 +256,7 @@ fn read(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Recorded
             let size = usize::from_str_radix(&size, 16).ok()?;
             let mut chunk = vec![0; size + 2];
             if size == 0 {
-                // Trailers, if any, up to an empty line.
-                while !read_line(reader)?.is_empty() {}
+                recorded.headers.extend(read_headers(reader)?);
                 break;
             }
             reader.read_exact(&mut chunk).ok()?;
@@ -262,6 +268,19 @@ fn read(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<Recorded
         reader.read_exact(&mut recorded.body).ok()?;
     }
     Some(recorded)
+}
+
+fn read_headers(reader: &mut BufReader<TcpStream>) -> Option<Vec<(String, Vec<u8>)>> {
+    let mut headers = Vec::new();
+    loop {
+        let line = read_line(reader)?;
+        if line.is_empty() {
+            return Some(headers);
+        }
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = String::from_utf8_lossy(&line[..colon]).into_owned();
+        headers.push((name, line[colon + 1..].trim_ascii().to_vec()));
+    }
 }
 
 fn read_line(reader: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
