@@ -21,6 +21,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 use crate::{
     auth::{SessionCookies, cookie::SameSite},
@@ -162,7 +163,8 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
     }
     let handlers = handlers::read(fields);
     let bind = bind(fields, sources);
-    let trusted_proxies: Vec<_> = fields.list(COUCHGATE, "trusted_proxies", "");
+    let trusted_proxies = fields.list(COUCHGATE, "trusted_proxies", "");
+    let trusted_proxies: Vec<_> = trusted_proxies.into_iter().map(|Network(net)| net).collect();
     let proxy_use_secret = fields.boolean(AUTH, "proxy_use_secret", true);
     if !proxy_use_secret && trusted_proxies.is_empty() && handlers.contains(&HandlerName::Proxy) {
         fields.fault(
@@ -214,11 +216,11 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
         log_level: fields.parsed(LOG, "level", Level::default()),
         log_format: log_format(fields),
         warnings,
-    };
-    Some(config)
         // Last, after all other faults have been found.
         upstream: upstream?,
         secrets: configured?,
+    };
+    Some(config)
 }
 
 /// Sections of handlers that this version does not have: saying nothing would let an operator
@@ -306,9 +308,9 @@ fn limits(fields: &mut Fields<'_>) -> Limits {
 
 fn upstream(fields: &mut Fields<'_>, sources: &Sources) -> Option<upstream::Settings> {
     const DEFAULT: &str = "http://127.0.0.1:5984";
+    let faults = fields.faults.len();
     let nodes: Vec<Node> = match &sources.upstream {
         None => fields.list(COUCHGATE, "upstream", DEFAULT),
-    let faults = fields.faults.len();
         Some(urls) => {
             let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
             let mut nodes = Vec::new();
@@ -345,6 +347,18 @@ fn upstream(fields: &mut Fields<'_>, sources: &Sources) -> Option<upstream::Sett
         idle_timeout: fields.seconds(COUCHGATE, "upstream_idle_timeout", 60),
         tls,
     })
+}
+
+/// A CIDR, or an address alone.
+struct Network(IpNet);
+
+impl std::str::FromStr for Network {
+    type Err = ipnet::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, ipnet::AddrParseError> {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        address.or_else(|_| text.parse()).map(Self)
+    }
 }
 
 fn law(fields: &mut Fields<'_>) -> HeaderLaw {

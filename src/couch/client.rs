@@ -119,11 +119,12 @@ impl Couch {
         path: &str,
         user: Option<(&Identity, Option<&HeaderValue>)>,
     ) -> Result<Reply, CouchError> {
-        let answer = async {
+        // Boxed: few requests have a question for CouchDB, but the futures of all would hold it.
+        let answer = Box::pin(async {
             let (head, body) = self.send(path, user).await?.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(CouchError::Body)?;
             Ok(Reply { status: head.status, body: body.to_bytes() })
-        };
+        });
         tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| CouchError::Timeout)?
     }
 
