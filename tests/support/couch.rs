@@ -84,7 +84,7 @@ impl Couch {
             _process: None,
         };
         let secret = couch.request("GET", "/_node/_local/_config/chttpd_auth/secret", &[], b"");
-        couch.secret = secret.expect(200).json().as_str().unwrap().to_owned();
+        secret.expect(200).json().as_str().unwrap().clone_into(&mut couch.secret);
         couch
     }
 
@@ -152,12 +152,14 @@ pub fn unique(what: &str) -> String {
     format!("cg-{what}-{:x}-{}-{count}", run.as_micros(), std::process::id())
 }
 
-/// Installs the server's packages once, as the lockfile has them.
+/// Installs the server's packages as the lockfile has them, once and again when it changes.
 fn install(directory: &Path) {
     let lock = std::fs::File::create(directory.join(".install.lock")).unwrap();
     // Several test programs may come here at the same time.
     lock.lock().unwrap();
-    if directory.join("node_modules/.package-lock.json").exists() {
+    let written = |file: &str| directory.join(file).metadata().and_then(|file| file.modified());
+    let installed = written("node_modules/.package-lock.json");
+    if installed.is_ok_and(|installed| installed >= written("package-lock.json").unwrap()) {
         return;
     }
     let status = Command::new("npm")
