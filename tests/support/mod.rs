@@ -10,7 +10,9 @@ pub mod gate;
 pub mod http;
 pub mod link;
 pub mod place;
+pub mod place;
 pub mod recorder;
+pub mod relay;
 pub mod relay;
 pub mod sign;
 pub mod stream;
@@ -20,6 +22,7 @@ pub use gate::Gate;
 pub use http::{Connection, Reply, basic};
 pub use link::Link;
 pub use recorder::Recorder;
+pub use relay::Relay;
 pub use relay::Relay;
 pub use stream::StreamUpstream;
 
