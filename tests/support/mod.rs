@@ -10,9 +10,7 @@ pub mod gate;
 pub mod http;
 pub mod link;
 pub mod place;
-pub mod place;
 pub mod recorder;
-pub mod relay;
 pub mod relay;
 pub mod sign;
 pub mod stream;
@@ -22,7 +20,6 @@ pub use gate::Gate;
 pub use http::{Connection, Reply, basic};
 pub use link::Link;
 pub use recorder::Recorder;
-pub use relay::Relay;
 pub use relay::Relay;
 pub use stream::StreamUpstream;
 
