@@ -110,7 +110,11 @@ impl<S> ClientIo<S> {
             return false;
         }
         let framing = (next == Next::Head).then_some(&self.framing);
-        let (n, empty_line) = self.line.advance(&self.pending[..room], framing);
+        let (n, empty_line) = match empty_lines(&self.pending[..room]) {
+            // Together, for hyper reads all of them again with each that comes.
+            n @ 1.. if next == Next::Head && self.at_boundary => (n, true),
+            _ => self.line.advance(&self.pending[..room], framing),
+        };
         buf.put_slice(&self.pending[..n]);
         self.consume(n);
         self.at_boundary = empty_line;
@@ -264,6 +268,11 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
     }
 }
 
+/// How many bytes of empty lines there are in front.
+fn empty_lines(bytes: &[u8]) -> usize {
+    2 * bytes.chunks_exact(2).take_while(|line| line == b"\r\n").count()
+}
+
 /// The position in a line: how long it is, and how it begins.
 #[derive(Clone, Copy, Default)]
 struct Line {
@@ -280,13 +289,15 @@ impl Line {
     const TRANSFER_ENCODING: u8 = 2;
 
     /// Moves through `bytes` up to and including the first empty line; returns how far, and
-    /// whether there was one. In a head, flaws are told to `framing`.
+    /// whether there was one. In a head, flaws are told to `framing`. In chunks a line ends in
+    /// CR LF for hyper, so LF LF is no empty line: texts are full of them.
     fn advance(&mut self, bytes: &[u8], framing: Option<&Framing>) -> (usize, bool) {
         let mut at = 0;
         while let Some(length) = memchr::memchr(b'\n', &bytes[at..]) {
             self.take(&bytes[at..at + length]);
             at += length + 1;
-            let is_empty = self.len == usize::from(self.ends_in_cr);
+            let may_end = self.ends_in_cr || framing.is_some();
+            let is_empty = may_end && self.len == usize::from(self.ends_in_cr);
             if let Some(framing) = framing {
                 self.judge(framing);
             }

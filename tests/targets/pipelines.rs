@@ -203,7 +203,7 @@ impl Random {
             b"\0\xff",
             b"text",
         ];
-        let count = if self.below(20) == 0 { 2000 } else { self.below(30) };
+        let count = if self.below(40) == 0 { 1000 } else { self.below(30) };
         (0..count).flat_map(|_| self.one_of(&PIECES).to_vec()).collect()
     }
 
