@@ -33,7 +33,7 @@ pub enum Command {
     Run(SourceArgs),
     /// Check the configuration, and whether CouchDB is set up for it
     Check(SourceArgs),
-    /// Read a password from standard input, print its hash for [admins]
+    /// Read a password from standard input, print its hash for a server admin
     HashPassword(HashArgs),
 }
 

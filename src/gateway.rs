@@ -1,4 +1,4 @@
-//! The way of a request, top to bottom: [`Gateway::serve`] reads like the list in the crate's
+//! The way of a request, top to bottom: `Gateway::serve` reads like the list in the crate's
 //! documentation.
 
 use std::{

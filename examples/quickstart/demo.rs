@@ -1,0 +1,67 @@
+//! What there is to see: two users, and a database whose members have the role `dev`.
+//!
+//! couchgate's service user makes it all: the shared secret is enough.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use couchgate::{
+    config::Config,
+    headers::token_for,
+    secret::HashAlgorithm,
+    upstream::{Upstream, own_request},
+    user_ctx::Identity,
+};
+use http::{HeaderValue, Method, Uri, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+/// Name, password and roles.
+pub(crate) const USERS: [(&str, &str, &[&str]); 2] =
+    [("jan", "apple", &["dev"]), ("pomme", "pear", &["dev", "ops"])];
+
+/// Fills an empty server.
+///
+/// # Errors
+///
+/// One line: what was refused.
+pub(crate) async fn fill(upstream: &Upstream, config: &Config) -> Result<(), String> {
+    for (name, password, roles) in USERS {
+        let user = json!({ "name": name, "type": "user", "roles": roles, "password": password });
+        put(upstream, config, &format!("/_users/org.couchdb.user:{name}"), &user).await?;
+    }
+    put(upstream, config, "/demo", &Value::Null).await?;
+    let members = json!({ "admins": {}, "members": { "roles": ["dev"] } });
+    put(upstream, config, "/demo/_security", &members).await?;
+    let hello = STANDARD.encode("Hello from an attachment.\n");
+    let welcome = json!({
+        "text": "Welcome",
+        "_attachments": { "hello.txt": { "content_type": "text/plain", "data": hello } },
+    });
+    put(upstream, config, "/demo/welcome", &welcome).await
+}
+
+async fn put(upstream: &Upstream, config: &Config, path: &str, body: &Value) -> Result<(), String> {
+    let failed = |reason: String| format!("PUT {path} at the embedded CouchDB: {reason}");
+    let uri: Uri = path.parse().map_err(|error| failed(format!("{error}")))?;
+    let body = (!body.is_null()).then(|| Bytes::from(body.to_string()));
+    let mut request = own_request(Method::PUT, uri, body);
+    let admin =
+        Identity::new(&config.service_user, ["_admin"]).map_err(|e| failed(e.to_string()))?;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, upstream.host());
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    config.law.inject(headers, &admin, Some(token(config, &admin)));
+    let response = upstream.send(request).await.map_err(|error| failed(error.to_string()))?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| failed(error.to_string()))?.to_bytes();
+    if head.status.is_success() {
+        return Ok(());
+    }
+    Err(failed(format!("{} {}", head.status, String::from_utf8_lossy(&body).trim_end())))
+}
+
+/// What proves a user's name, to CouchDB and to couchgate's `proxy` handler alike.
+pub(crate) fn token(config: &Config, user: &Identity) -> HeaderValue {
+    let algorithm = config.hash_algorithms.first().copied().unwrap_or(HashAlgorithm::Sha256);
+    token_for(user, &config.secrets, algorithm)
+}
