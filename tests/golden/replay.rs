@@ -1,11 +1,18 @@
 //! The recorded users, database, configurations and requests.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use couchgate::{passwords::PasswordHash, secret::HashAlgorithm};
+use couchgate::{passwords::PasswordHash, secret::HashAlgorithm, user_ctx::HandlerName};
 use serde_json::{Value, json};
 
-use crate::support::{Couch, Gate, Reply, recorder::simple_user, sign::session_cookie};
+use crate::support::{
+    Couch, Gate, Reply,
+    recorder::simple_user,
+    sign::{session_cookie, totp},
+};
 
 /// What the requests are sent to.
 pub(super) const HOST: &str = "couch.example:5984";
@@ -100,10 +107,10 @@ fn section(name: &str, values: &Value) -> String {
     format!("[{name}]{}", lines.collect::<String>())
 }
 
-/// The recorded handlers that couchgate has.
+/// The recorded handlers that couchgate has: a new one is configured as soon as there is one.
 pub(super) fn configured_handlers(recorded: &Value) -> Vec<&str> {
     let recorded = recorded.as_array().unwrap().iter().map(|handler| handler.as_str().unwrap());
-    recorded.filter(|handler| *handler != "jwt").collect()
+    recorded.filter(|name| HandlerName::ALL.iter().any(|ours| ours.as_str() == *name)).collect()
 }
 
 pub(super) fn ask(gate: &Gate, request: &Value, couch: &Couch, secret: &str) -> Reply {
@@ -136,8 +143,10 @@ fn filled(text: &str, couch: &Couch, secret: &str) -> String {
             let age = parameters["age"].parse().unwrap();
             session_cookie(secret, salt, name, age, parameters["alg"])
         }
-        // Filled in by whoever teaches couchgate the second factor.
-        "totp" => "000000".to_owned(),
+        "totp" => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            totp(parameters["key"], now.as_secs())
+        }
         other => panic!("what is {other}?"),
     };
     format!("{before}{value}{}", filled(after, couch, secret))

@@ -24,6 +24,14 @@ pub fn session_cookie(secret: &str, salt: &str, name: &str, age: i64, algorithm:
     URL_SAFE_NO_PAD.encode(value)
 }
 
+/// The six digits of a second factor at a time in seconds (RFC 6238 with SHA-1 and 30 seconds).
+pub fn totp(key: &str, time: u64) -> String {
+    let mac = hmac("sha", key.as_bytes(), &(time / 30).to_be_bytes());
+    let offset = usize::from(mac[19] & 0xf);
+    let code = u32::from_be_bytes(mac[offset..offset + 4].try_into().unwrap()) & 0x7fff_ffff;
+    format!("{:06}", code % 1_000_000)
+}
+
 fn hmac(algorithm: &str, key: &[u8], message: &[u8]) -> Vec<u8> {
     macro_rules! mac {
         ($digest:ty) => {{
