@@ -223,14 +223,32 @@ fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config> {
     Some(config)
 }
 
-/// Sections of handlers that this version does not have: saying nothing would let an operator
-/// believe that they are in force.
-fn not_yet(fields: &Fields<'_>, warnings: &mut Vec<Fault>) {
-    for section in ["couch_authkey", "download_token", "couch_httpd_oauth", "replication"] {
+/// What is configured, but not in this version: saying nothing would let an operator believe that
+/// it is in force.
+fn not_yet(fields: &mut Fields<'_>, warnings: &mut Vec<Fault>) {
+    const SECTIONS: [&str; 9] = [
+        "chttpd_auth_lockout",
+        "couch_authkey",
+        "couch_httpd_oauth",
+        "download_token",
+        "jwt_keys",
+        "oauth_consumer_secrets",
+        "oauth_token_secrets",
+        "oauth_token_users",
+        "replication",
+    ];
+    let mut warn = |message| warnings.push(Fault { place: None, message });
+    for section in SECTIONS {
         if fields.ini.section(section).next().is_some() {
-            let message = format!("[{section}] has no effect in this version");
-            warnings.push(Fault { place: None, message });
+            warn(format!("[{section}] has no effect in this version"));
         }
+    }
+    if fields.boolean(CHTTPD, "enable_cors", false) {
+        warn(
+            "[chttpd] enable_cors has no effect in this version: CouchDB's own CORS headers pass, \
+             couchgate's own answers have none"
+                .to_owned(),
+        );
     }
 }
 
@@ -273,6 +291,10 @@ fn tls(
     fields: &mut Fields<'_>,
     address: IpAddr,
 ) -> Option<(SocketAddr, Arc<rustls::ServerConfig>)> {
+    // CouchDB's own switch, in a file of its own that is layered in.
+    if !fields.boolean(SSL, "enable", true) {
+        return None;
+    }
     let (cert_file, key_file) = match (fields.path(SSL, "cert_file"), fields.path(SSL, "key_file"))
     {
         (Some(cert_file), Some(key_file)) => (cert_file, key_file),

@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use super::{
     client::{CouchError, encode},
-    users::{ID_PREFIX, UserDocument, Users},
+    user::UserDocument,
+    users::{ID_PREFIX, Users},
 };
 
 /// CouchDB sends an empty line this often when nothing changes.

@@ -8,10 +8,12 @@ mod admins;
 mod arrangement;
 mod client;
 mod feed;
+mod user;
 mod users;
 
 pub use admins::Admins;
 pub use arrangement::{Arrangement, Finding, probe};
 pub use client::{Couch, CouchError, Reply};
 pub use feed::follow;
-pub use users::{Password, Settings, User, Users, login};
+pub use user::{Password, User};
+pub use users::{Settings, Users, login};
