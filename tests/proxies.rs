@@ -74,7 +74,7 @@ fn a_name_without_a_token_counts_only_from_a_trusted_proxy() {
 fn without_trusted_proxies_a_token_cannot_be_waived() {
     let output = Command::new(env!("CARGO_BIN_EXE_couchgate"))
         .env_clear()
-        .args(["--config", "/dev/stdin"])
+        .args(["check", "--config", "/dev/stdin"])
         .stdin(ini("[chttpd]\nauthentication_handlers = proxy\n[chttpd_auth]\nsecret = s\nproxy_use_secret = false\n"))
         .output()
         .unwrap();

@@ -200,6 +200,7 @@ fn a_client_that_stops_reading_is_let_go() {
     let client = send(&gate, "GET", "/db/doc/attachment", &[]);
     let mut exchange = upstream.next();
     exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
+    exchange.socket().set_write_timeout(Some(10 * SECOND)).unwrap();
     let flood = thread::spawn(move || while exchange.write(&[0; 8_192]).is_ok() {});
     let began = Instant::now();
     flood.join().unwrap();
