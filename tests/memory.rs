@@ -204,9 +204,7 @@ fn a_thousand_idle_feeds_fit_into_forty_mebibytes() {
     }
     let changed = gate.memory_kib();
     eprintln!("{FEEDS} feeds: {idle} KiB, {changed} KiB after a change");
-    // The code of an unoptimised program takes 8 MiB more.
-    let limit = if cfg!(debug_assertions) { 48 * 1024 } else { 40 * 1024 };
-    assert!(idle.max(changed) < limit, "{idle} KiB, {changed} KiB after a change");
+    assert!(idle.max(changed) < 40 * 1024, "{idle} KiB, {changed} KiB after a change");
 }
 
 /// What a client does not read stays with CouchDB.
