@@ -48,6 +48,9 @@ fn run(sources: &SourceArgs) -> Result<(), Lines> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
     let prometheus = telemetry::install().map_err(line)?;
     runtime()?.block_on(async {
         let app = App::new(&config, Some(prometheus)).map_err(line)?;

@@ -1,6 +1,6 @@
 //! `authentication_handlers`, in CouchDB's spelling and in ours.
 
-use super::{CHTTPD, fields::Fields};
+use super::{fields::Fields, read::CHTTPD};
 use crate::user_ctx::HandlerName;
 
 /// Handlers that are named in the design but that this version does not have.

@@ -29,7 +29,10 @@ pub(super) struct Shared {
 
 /// After the last answer a client may still be sending; closing at once would reset the connection
 /// and take the answer away from it.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(30);
+
+/// A client that sends nothing for so long has read its answer, or never will.
+const LINGER_IDLE: Duration = Duration::from_secs(2);
 
 /// A byte stream to a client.
 pub(super) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
@@ -50,7 +53,8 @@ impl ClientStream for tokio_rustls::server::TlsStream<tokio::net::TcpStream> {
     }
 }
 
-/// Serves a connection until it ends, or until `drain` says so and nothing is in flight.
+/// Serves a connection until it ends, until `drain` begins and nothing is in flight, or until what
+/// is left is cut off.
 pub(super) async fn serve<S: ClientStream>(
     stream: S,
     peer: Peer,
@@ -78,18 +82,21 @@ pub(super) async fn serve<S: ClientStream>(
         .max_header_size(limits.max_head_size)
         .max_headers(limits.max_headers)
         .serve_connection(io, service);
+    let mut cut = drain.clone();
     let served = loop {
         tokio::select! {
-            served = &mut connection => break served,
+            served = &mut connection => break Some(served),
+            () = cut.is_due() => break None,
             () = drain.begins() => Pin::new(&mut connection).graceful_shutdown(),
             () = framing.abandoned() => Pin::new(&mut connection).graceful_shutdown(),
         }
     };
     let mut stream = connection.into_parts().io.into_inner();
     match served {
+        None => stream.abort_on_close(),
         // An answer's body broke off.
-        Err(error) if error.is_user() => stream.abort_on_close(),
-        Ok(()) | Err(_) => linger(&mut stream).await,
+        Some(Err(error)) if error.is_user() => stream.abort_on_close(),
+        Some(_) => linger(&mut stream).await,
     }
 }
 
@@ -99,7 +106,10 @@ async fn linger<S: ClientStream>(stream: &mut S) {
     }
     // On the heap: an array would lie in the future of every connection for all of its life.
     let mut scratch = vec![0; 4096];
-    let drained = async { while stream.read(&mut scratch).await.is_ok_and(|n| n > 0) {} };
+    let drained = async {
+        let mut next = async || tokio::time::timeout(LINGER_IDLE, stream.read(&mut scratch)).await;
+        while next().await.is_ok_and(|read| read.is_ok_and(|n| n > 0)) {}
+    };
     let _ = tokio::time::timeout(LINGER, drained).await;
 }
 

@@ -100,7 +100,7 @@ pub async fn run(
     listeners: Listeners,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let (draining, drain) = watch::channel(false);
+    let (stage, drain) = watch::channel(Stage::Serving);
     let drain = Drain(drain);
     let admin = tokio::spawn(admin::serve(
         listeners.admin,
@@ -132,15 +132,23 @@ pub async fn run(
         }
     }
     drop((listeners.plain, listeners.tls));
-    let _ = draining.send(true);
+    let _ = stage.send(Stage::Draining);
     tracing::info!(connections = connections.len(), "stopping: requests in flight are finished");
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(server.limits.shutdown_timeout, drained).await.is_err() {
+    if !ended_within(server.limits.shutdown_timeout, &mut connections).await {
         tracing::warn!(connections = connections.len(), "stopping: the rest is cut off");
-        connections.shutdown().await;
+        let _ = stage.send(Stage::Cut);
+        ended_within(CUT, &mut connections).await;
     }
     admin.abort();
     Ok(())
+}
+
+/// Cutting off takes no longer.
+const CUT: Duration = Duration::from_secs(1);
+
+async fn ended_within(limit: Duration, connections: &mut JoinSet<()>) -> bool {
+    let ended = async { while connections.join_next().await.is_some() {} };
+    tokio::time::timeout(limit, ended).await.is_ok()
 }
 
 /// What every accepted connection needs.
@@ -240,19 +248,39 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// How far stopping has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Requests in flight are finished.
+    Draining,
+    /// What is still in flight breaks off, visibly.
+    Cut,
+}
+
 /// Tells connections and feeds that the server is stopping.
 #[derive(Clone, Debug)]
-struct Drain(watch::Receiver<bool>);
+struct Drain(watch::Receiver<Stage>);
 
 impl Drain {
     /// Ready once, when draining begins; after that it stays pending.
     async fn begins(&mut self) {
-        if self.0.changed().await.is_err() {
+        while self.0.changed().await.is_ok() {
+            if *self.0.borrow_and_update() == Stage::Draining {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Ready when what is in flight must break off.
+    async fn is_due(&mut self) {
+        if self.0.wait_for(|stage| *stage == Stage::Cut).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
     fn has_begun(&self) -> bool {
-        *self.0.borrow()
+        *self.0.borrow() != Stage::Serving
     }
 }
