@@ -101,7 +101,9 @@ impl Boundary {
         if !matches!(&*last, b"_changes" | b"_db_updates") {
             return None;
         }
-        match &*target.query("feed")? {
+        // CouchDB takes the last (`chttpd_changes`), whatever the others say.
+        let feeds = target.query_pairs().filter(|(key, _)| **key == *b"feed");
+        match &*feeds.last()?.1 {
             b"continuous" => Some(Self::Line),
             b"eventsource" => Some(Self::Event),
             _ => None,
@@ -179,6 +181,7 @@ mod tests {
         // Cut short, a long poll would be half a JSON document that looks whole.
         assert!(boundary("/db/_changes?feed=longpoll").is_none());
         assert!(boundary("/db/_changes").is_none());
+        assert!(boundary("/db/_changes?feed=continuous&feed=normal").is_none());
         assert!(boundary("/db/doc?feed=continuous").is_none());
     }
 }

@@ -154,7 +154,7 @@ fn chain(config: &Config, users: &Arc<Users>, passwords: &Arc<Passwords>) -> Cha
             cookies: config.cookies.clone(),
         })),
         HandlerName::Proxy => AuthenticationHandler::Proxy(Arc::new(ProxyHandler {
-            secrets: config.secrets.clone(),
+            secrets: config.proxy_secrets.clone(),
             hash_algorithms: config.hash_algorithms.clone(),
             use_secret: config.proxy_use_secret,
         })),

@@ -157,7 +157,7 @@ impl Gateway {
         }
         let is_login = head.method == Method::POST && target.is("_session");
         let is_up = settings.require_valid_user_except_for_up && target.is("_up");
-        if is_login || is_up || is_preflight(head) {
+        if is_login || is_up || (is_preflight(head) && !target.runs_design_function()) {
             return Ok(());
         }
         Err(Error::AuthenticationRequired)
@@ -262,9 +262,12 @@ fn is_host(host: &HeaderValue) -> bool {
     host.as_bytes().iter().all(of_host)
 }
 
-/// A CORS preflight carries no credentials (Fetch standard, CORS-preflight fetch).
+/// A CORS preflight carries no credentials (Fetch standard, CORS-preflight fetch), and no body.
 fn is_preflight(head: &request::Parts) -> bool {
+    let has_body = head.headers.contains_key(header::CONTENT_LENGTH)
+        || head.headers.contains_key(header::TRANSFER_ENCODING);
     head.method == Method::OPTIONS
+        && !has_body
         && head.headers.contains_key(header::ORIGIN)
         && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }

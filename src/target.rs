@@ -55,6 +55,14 @@ impl Target {
         self.is_under(name) && self.segments().count() == 1
     }
 
+    /// Whether a design document's function answers: then no method can be trusted to be what it
+    /// says, for `_update` writes and `_rewrite` goes anywhere.
+    #[must_use]
+    pub fn runs_design_function(&self) -> bool {
+        let functions = [&b"_list"[..], b"_rewrite", b"_show", b"_update"];
+        self.segments().any(|segment| functions.contains(&&*segment))
+    }
+
     /// The query as CouchDB takes it apart (`mochiweb_util:parse_qs`): pairs end at `&` or `;`.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
         form_pairs(self.0.query().unwrap_or_default())
@@ -124,6 +132,16 @@ mod tests {
         assert!(!target("/_session/x").is("_session"));
         assert!(!target("/db/_session").is_under("_session"));
         assert!(!target("/_session%2Fx").is_under("_session"));
+    }
+
+    #[test]
+    fn design_functions_are_recognised_however_they_are_written() {
+        for path in
+            ["/db/_design/x/_update/u", "/db/_design%2Fx/_%73how/s", "/db/_design/x/_rewrite"]
+        {
+            assert!(target(path).runs_design_function(), "{path}");
+        }
+        assert!(!target("/db/_design/x/_view/v?_show").runs_design_function());
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Config {
     pub service_user: String,
     /// Shared with CouchDB.
     pub secrets: Secrets,
+    /// What front ends sign with: `[couchgate] proxy_secret`, or else the shared secret.
+    pub proxy_secrets: Secrets,
     /// The first signs, any verifies.
     pub hash_algorithms: Vec<HashAlgorithm>,
     /// The handlers, in order.

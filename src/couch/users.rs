@@ -26,6 +26,10 @@ use crate::{
 /// User documents' ids begin so.
 pub(super) const ID_PREFIX: &str = "org.couchdb.user:";
 
+/// Nobody's name is longer, in bytes: CouchDB takes request lines of 8 KiB, in which a byte of a
+/// name may need three.
+const MAX_NAME: usize = 2048;
+
 /// Users and the names of nobody are remembered in about this much memory, in bytes.
 const CAPACITY: u64 = 64 * 1024 * 1024;
 
@@ -102,7 +106,7 @@ impl Users {
     ///
     /// 503 where users or server admins cannot be read.
     pub async fn find(&self, name: &str) -> Result<Option<Arc<User>>, Error> {
-        if !Identity::could_be_named(name) {
+        if !Identity::could_be_named(name) || name.len() > MAX_NAME {
             return Ok(None);
         }
         let admin = self.admins.find(name).await.map_err(|error| unavailable(&error))?;
@@ -243,7 +247,11 @@ pub async fn login(
         Some(User { password: Password::Hash(hash), .. }) => Some(hash),
         Some(User { password: Password::None, .. }) | None => None,
     };
-    passwords.verify(name, password, hash).await.map_err(|refusal| match refusal {
+    let verified = match (hash, user.as_deref()) {
+        (Some(hash), Some(User { totp: true, .. })) => passwords.verify_anew(password, hash).await,
+        _ => passwords.verify(name, password, hash).await,
+    };
+    verified.map_err(|refusal| match refusal {
         Refusal::Wrong => Error::WrongPassword,
         Refusal::TooFewIterations => {
             Error::UnacceptableHash("Iteration count is too low for this server")

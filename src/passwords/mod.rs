@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use metrics::{Counter, Gauge, counter, gauge};
 use moka::future::Cache;
 use tokio::sync::Semaphore;
@@ -24,6 +24,12 @@ use zeroize::Zeroizing;
 
 use crate::secret::{HashAlgorithm, Secret};
 pub use scheme::{PasswordHash, Pbkdf2, Scheme};
+
+/// What an unknown user costs before any other was read: CouchDB 3.4 and later hash so.
+const UNSEEN: Scheme = Scheme::Pbkdf2(Pbkdf2 { prf: HashAlgorithm::Sha256, iterations: 600_000 });
+
+/// Iterations that an unknown user costs at most.
+const MAX_REFERENCE: u32 = 1_000_000;
 
 /// What `[couchgate]` and `[chttpd_auth]` say about passwords.
 #[derive(Clone, Debug)]
@@ -61,8 +67,8 @@ pub struct Passwords {
     verified: Cache<[u8; 32], ()>,
     permits: Arc<Semaphore>,
     queued: Arc<AtomicUsize>,
-    /// The scheme of the user document read last: what an unknown user is made to cost.
-    reference: ArcSwap<Scheme>,
+    /// The costliest scheme of the users read so far: what an unknown user is made to cost.
+    reference: ArcSwapOption<Scheme>,
     hits: Counter,
     misses: Counter,
     waiting: Gauge,
@@ -78,25 +84,27 @@ impl Passwords {
     pub fn new(settings: Settings) -> Result<Self, getrandom::Error> {
         let verified =
             Cache::builder().max_capacity(Self::CAPACITY).time_to_live(settings.cache_ttl).build();
-        // CouchDB 3.4 and later write new users with these parameters.
-        let reference = Scheme::Pbkdf2(Pbkdf2 { prf: HashAlgorithm::Sha256, iterations: 600_000 });
         Ok(Self {
             permits: Arc::new(Semaphore::new(settings.hashing_threads)),
             settings,
             cache_key: Secret::random()?,
             verified,
             queued: Arc::default(),
-            reference: ArcSwap::from_pointee(reference),
+            reference: ArcSwapOption::empty(),
             hits: counter!("couchgate_password_cache_hits_total"),
             misses: counter!("couchgate_password_cache_misses_total"),
             waiting: gauge!("couchgate_hashing_queue"),
         })
     }
 
-    /// Tells what verifying a real user costs here, so that an unknown one costs the same.
+    /// Tells what verifying a real user costs here, so that an unknown one costs the same. Where
+    /// users differ it is the costliest that counts, up to [`MAX_REFERENCE`]: one document must
+    /// not make every unknown name expensive.
     pub fn observe(&self, stored: &PasswordHash) {
-        if **self.reference.load() != stored.scheme {
-            self.reference.store(Arc::new(stored.scheme));
+        let cost = stored.scheme.iterations();
+        let known = self.reference.load().as_deref().map(|scheme| scheme.iterations());
+        if cost <= MAX_REFERENCE && known.is_none_or(|known| cost > known) {
+            self.reference.store(Some(Arc::new(stored.scheme)));
         }
     }
 
@@ -126,13 +134,22 @@ impl Passwords {
             .map_err(|refusal| *refusal)
     }
 
+    /// The same, every time anew: where more than the password is needed, a quick answer must not
+    /// tell that the password was right.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::verify`].
+    pub async fn verify_anew(&self, password: &[u8], stored: &PasswordHash) -> Result<(), Refusal> {
+        self.check_iterations(stored.scheme)?;
+        self.compute(password, Some(stored)).await
+    }
+
     fn check_iterations(&self, scheme: Scheme) -> Result<(), Refusal> {
-        let (Scheme::Pbkdf2(Pbkdf2 { iterations, .. })
-        | Scheme::SimplePbkdf2(Pbkdf2 { iterations, .. })) = scheme
-        else {
-            return Ok(());
-        };
-        if iterations < self.settings.min_iterations {
+        let iterations = scheme.iterations();
+        if scheme == Scheme::Simple {
+            Ok(())
+        } else if iterations < self.settings.min_iterations {
             Err(Refusal::TooFewIterations)
         } else if iterations > self.settings.max_iterations {
             Err(Refusal::TooManyIterations)
@@ -167,7 +184,7 @@ impl Passwords {
         let password = Zeroizing::new(password.to_vec());
         let exists = stored.is_some();
         let stored = stored.cloned().unwrap_or_else(|| PasswordHash {
-            scheme: **self.reference.load(),
+            scheme: self.reference.load().as_deref().copied().unwrap_or(UNSEEN),
             salt: b"00000000000000000000000000000000".to_vec(),
             expected: Vec::new(),
         });
@@ -251,6 +268,25 @@ mod tests {
         };
         assert_eq!(verify(1).await, Err(Refusal::TooFewIterations));
         assert_eq!(verify(1_000_001).await, Err(Refusal::TooManyIterations));
+    }
+
+    #[tokio::test]
+    async fn unknown_users_cost_what_the_costliest_does_within_reason() {
+        let passwords = passwords(8);
+        let reference = || passwords.reference.load().as_deref().map(|scheme| scheme.iterations());
+        let observe = |iterations| {
+            let scheme = Scheme::Pbkdf2(Pbkdf2 { prf: HashAlgorithm::Sha256, iterations });
+            passwords.observe(&PasswordHash { scheme, ..stored("apple", 1) });
+        };
+        assert_eq!(reference(), None);
+        observe(10);
+        assert_eq!(reference(), Some(10));
+        observe(1000);
+        observe(20);
+        assert_eq!(reference(), Some(1000));
+        // A document that would take minutes.
+        observe(MAX_REFERENCE + 1);
+        assert_eq!(reference(), Some(1000));
     }
 
     #[tokio::test]

@@ -47,6 +47,15 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl Scheme {
+    /// PBKDF2 iterations; the simple scheme has about the work of one.
+    #[must_use]
+    pub fn iterations(self) -> u32 {
+        match self {
+            Self::Simple => 1,
+            Self::Pbkdf2(parameters) | Self::SimplePbkdf2(parameters) => parameters.iterations,
+        }
+    }
+
     /// The hex hash of a password. This is the expensive computation.
     #[must_use]
     pub fn hash(self, password: &[u8], salt: &[u8]) -> String {

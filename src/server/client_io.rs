@@ -28,8 +28,9 @@ use tokio::{
 };
 
 use super::{
-    framing::{Flaw, Framing, Next},
-    malformed,
+    framing::{Framing, Next},
+    lines::{Lines, empty_lines},
+    malformed::Replacement,
     request_line::{carryable, may_begin},
 };
 
@@ -60,12 +61,13 @@ pub(super) struct ClientIo<S> {
     /// Read, but not yet handed to hyper.
     pending: BytesMut,
     /// Where in a line of a head or of chunks the last handed byte was.
-    line: Line,
-    /// The last handed byte ended an empty line or a body: a request line may come next.
+    lines: Lines,
+    /// The last handed byte may have ended a head or a body: a request line may come next.
     at_boundary: bool,
     reading: Timer,
     writing: Timer,
     replacement: Option<Replacement>,
+    failed_to_write: bool,
 }
 
 impl<S> ClientIo<S> {
@@ -75,12 +77,18 @@ impl<S> ClientIo<S> {
             framing,
             patience,
             pending: BytesMut::new(),
-            line: Line::default(),
+            lines: Lines::default(),
             at_boundary: true,
             reading: Timer::default(),
             writing: Timer::default(),
             replacement: None,
+            failed_to_write: false,
         }
+    }
+
+    /// Whether bytes of an answer could not be written.
+    pub(super) fn has_failed_to_write(&self) -> bool {
+        self.failed_to_write
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -94,13 +102,13 @@ impl<S> ClientIo<S> {
         buf.put_slice(&self.pending[..n]);
         self.consume(n);
         self.framing.body_bytes(left - n as u64);
-        self.line = Line::default();
+        self.lines = Lines::default();
         self.at_boundary = true;
         self.reading.disarm();
     }
 
-    /// Hands on bytes up to and including the next empty line; a request line only when it is
-    /// whole. Returns whether there was anything to hand on.
+    /// Hands on bytes up to and including the next line that may end a head or a chunked body; a
+    /// request line only when it is whole. Returns whether there was anything to hand on.
     fn hand_lines(&mut self, next: Next, buf: &mut ReadBufCursor<'_>) -> bool {
         if next == Next::Head && self.at_boundary && !self.make_carryable() {
             return false;
@@ -110,18 +118,18 @@ impl<S> ClientIo<S> {
             return false;
         }
         let framing = (next == Next::Head).then_some(&self.framing);
-        let (n, empty_line) = match empty_lines(&self.pending[..room]) {
+        let (n, may_end) = match empty_lines(&self.pending[..room]) {
             // Together, for hyper reads all of them again with each that comes.
             n @ 1.. if next == Next::Head && self.at_boundary => (n, true),
-            _ => self.line.advance(&self.pending[..room], framing),
+            _ => self.lines.advance(&self.pending[..room], framing),
         };
         buf.put_slice(&self.pending[..n]);
         self.consume(n);
-        self.at_boundary = empty_line;
-        if empty_line || next == Next::Chunks {
+        self.at_boundary = may_end;
+        if may_end || next == Next::Chunks {
             self.reading.disarm();
         }
-        if empty_line && next == Next::Chunks {
+        if may_end && next == Next::Chunks {
             self.framing.perhaps_ended();
         }
         true
@@ -138,6 +146,23 @@ impl<S> ClientIo<S> {
             self.pending.unsplit(rest);
         }
         true
+    }
+
+    /// The outcome of a write, or of waiting too long for one.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = match written {
+            Poll::Pending => ready!(self.writing.poll(cx, self.patience.body)).map(|()| 0),
+            Poll::Ready(written) => {
+                self.writing.disarm();
+                written
+            }
+        };
+        self.failed_to_write |= written.is_err();
+        Poll::Ready(written)
     }
 
     fn consume(&mut self, n: usize) {
@@ -231,12 +256,10 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
             None => Pin::new(&mut this.stream).poll_write(cx, buf),
             Some(replacement) => replacement.poll_write(cx, &mut this.stream),
         };
-        let Poll::Ready(written) = written else {
-            return this.writing.poll(cx, this.patience.body).map_ok(|()| 0);
-        };
-        this.writing.disarm();
-        this.replacement = None;
-        Poll::Ready(written)
+        if written.is_ready() {
+            this.replacement = None;
+        }
+        this.written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -248,11 +271,8 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
             return self.poll_write(cx, only);
         }
         let this = self.get_mut();
-        let Poll::Ready(written) = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs) else {
-            return this.writing.poll(cx, this.patience.body).map_ok(|()| 0);
-        };
-        this.writing.disarm();
-        Poll::Ready(written)
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -265,102 +285,6 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-/// How many bytes of empty lines there are in front.
-fn empty_lines(bytes: &[u8]) -> usize {
-    2 * bytes.chunks_exact(2).take_while(|line| line == b"\r\n").count()
-}
-
-/// The position in a line: how long it is, and how it begins.
-#[derive(Clone, Copy, Default)]
-struct Line {
-    len: usize,
-    ends_in_cr: bool,
-    /// The line's first bytes, in lower case: enough to tell the framing headers.
-    start: [u8; Line::START],
-    seen: u8,
-}
-
-impl Line {
-    const START: usize = b"transfer-encoding:".len();
-    const CONTENT_LENGTH: u8 = 1;
-    const TRANSFER_ENCODING: u8 = 2;
-
-    /// Moves through `bytes` up to and including the first empty line; returns how far, and
-    /// whether there was one. In a head, flaws are told to `framing`. In chunks a line ends in
-    /// CR LF for hyper, so LF LF is no empty line: texts are full of them.
-    fn advance(&mut self, bytes: &[u8], framing: Option<&Framing>) -> (usize, bool) {
-        let mut at = 0;
-        while let Some(length) = memchr::memchr(b'\n', &bytes[at..]) {
-            self.take(&bytes[at..at + length]);
-            at += length + 1;
-            let may_end = self.ends_in_cr || framing.is_some();
-            let is_empty = may_end && self.len == usize::from(self.ends_in_cr);
-            if let Some(framing) = framing {
-                self.judge(framing);
-            }
-            *self = Self { seen: if is_empty { 0 } else { self.seen }, ..Self::default() };
-            if is_empty {
-                return (at, true);
-            }
-        }
-        self.take(&bytes[at..]);
-        (bytes.len(), false)
-    }
-
-    fn take(&mut self, part: &[u8]) {
-        let Some(last) = part.last() else { return };
-        for (to, from) in self.start.iter_mut().skip(self.len).zip(part) {
-            *to = from.to_ascii_lowercase();
-        }
-        self.len += part.len();
-        self.ends_in_cr = *last == b'\r';
-    }
-
-    fn judge(&mut self, framing: &Framing) {
-        if !self.ends_in_cr {
-            framing.saw(Flaw::BareLf);
-        }
-        if self.start.starts_with(b"content-length:") {
-            self.seen |= Self::CONTENT_LENGTH;
-        } else if self.start == *b"transfer-encoding:" {
-            self.seen |= Self::TRANSFER_ENCODING;
-        }
-        if self.seen == Self::CONTENT_LENGTH | Self::TRANSFER_ENCODING {
-            framing.saw(Flaw::TwoFramings);
-        }
-    }
-}
-
-/// An answer of ours that goes out instead of one of hyper's.
-struct Replacement {
-    answer: Vec<u8>,
-    written: usize,
-    /// The length of hyper's, which is what hyper wants to hear.
-    replaced: usize,
-}
-
-impl Replacement {
-    fn of(buf: &[u8]) -> Option<Self> {
-        let answer = malformed::answer_instead_of(buf)?;
-        Some(Self { answer, written: 0, replaced: buf.len() })
-    }
-
-    fn poll_write<S: AsyncWrite + Unpin>(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &mut S,
-    ) -> Poll<io::Result<usize>> {
-        while self.written < self.answer.len() {
-            let rest = &self.answer[self.written..];
-            match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => self.written += n,
-            }
-        }
-        Poll::Ready(Ok(self.replaced))
     }
 }
 

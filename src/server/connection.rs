@@ -1,8 +1,15 @@
 //! One client connection, from its first byte to its last.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use http::Request;
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -29,7 +36,7 @@ pub(super) struct Shared {
 
 /// After the last answer a client may still be sending; closing at once would reset the connection
 /// and take the answer away from it.
-const LINGER: Duration = Duration::from_secs(30);
+const LINGER: Duration = Duration::from_secs(10);
 
 /// A client that sends nothing for so long has read its answer, or never will.
 const LINGER_IDLE: Duration = Duration::from_secs(2);
@@ -83,21 +90,18 @@ pub(super) async fn serve<S: ClientStream>(
         .max_headers(limits.max_headers)
         .serve_connection(io, service);
     let mut cut = drain.clone();
-    let served = loop {
+    loop {
         tokio::select! {
-            served = &mut connection => break Some(served),
-            () = cut.is_due() => break None,
+            _ = &mut connection => break,
+            () = cut.is_due() => break,
             () = drain.begins() => Pin::new(&mut connection).graceful_shutdown(),
             () = framing.abandoned() => Pin::new(&mut connection).graceful_shutdown(),
         }
-    };
-    let mut stream = connection.into_parts().io.into_inner();
-    match served {
-        None => stream.abort_on_close(),
-        // An answer's body broke off.
-        Some(Err(error)) if error.is_user() => stream.abort_on_close(),
-        Some(_) => linger(&mut stream).await,
     }
+    let io = connection.into_parts().io;
+    let is_cut_short = framing.is_answering() || io.has_failed_to_write();
+    let mut stream = io.into_inner();
+    if is_cut_short { stream.abort_on_close() } else { linger(&mut stream).await }
 }
 
 async fn linger<S: ClientStream>(stream: &mut S) {
@@ -122,7 +126,7 @@ struct Requests {
 }
 
 impl Service<Request<Incoming>> for Requests {
-    type Response = http::Response<Recorded<Answer>>;
+    type Response = http::Response<Answering>;
     type Error = std::convert::Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -130,16 +134,58 @@ impl Service<Request<Incoming>> for Requests {
         // Before anything else is read: this is how the bytes learn what hyper has decided.
         let flaw = self.framing.take_flaw().map(Error::from);
         let request = request.map(|incoming| self.framing.body_follows(incoming));
+        let is_head = request.method() == Method::HEAD;
         let mut record = Record::new(Arc::clone(&self.shared.metrics));
         let shared = Arc::clone(&self.shared);
-        let (peer, drain) = (self.peer, self.drain.clone());
+        let (peer, drain, framing) = (self.peer, self.drain.clone(), self.framing.clone());
         Box::pin(async move {
             let response = shared.gateway.answer(request, peer, flaw, &mut record).await;
             let (head, mut body) = response.into_parts();
             body.end_when(|| Box::pin(async move { drain.clone().begins().await }));
             let body = Recorded::new(body, head.status, record);
-            Ok(http::Response::from_parts(head, body))
+            // An answer to HEAD has a body only to tell its length; hyper drops it.
+            framing.answer(!is_head);
+            Ok(http::Response::from_parts(head, Answering { body, framing }))
         })
+    }
+}
+
+/// An answer on its way: while it has not ended, the connection must not end as if it had.
+struct Answering {
+    body: Recorded<Answer>,
+    framing: Framing,
+}
+
+impl Body for Answering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if frame.is_none() {
+            this.framing.answer(false);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.framing.answer(false);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Waker},
 };
@@ -45,6 +45,7 @@ struct State {
     abandoned: Notify,
     /// A [`Flaw`] of the head that hyper is reading, as bits.
     flaws: AtomicU8,
+    answering: AtomicBool,
 }
 
 /// What the next bytes are.
@@ -100,6 +101,16 @@ impl Framing {
     /// it has, so the connection must close instead of carrying another request.
     pub(super) async fn abandoned(&self) {
         self.0.abandoned.notified().await;
+    }
+
+    /// An answer begins, or has ended.
+    pub(super) fn answer(&self, begins: bool) {
+        self.0.answering.store(begins, Ordering::Release);
+    }
+
+    /// Whether hyper has not been given the end of an answer.
+    pub(super) fn is_answering(&self) -> bool {
+        self.0.answering.load(Ordering::Acquire)
     }
 
     /// Something in a head that hyper lets pass.

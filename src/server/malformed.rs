@@ -1,15 +1,52 @@
 //! hyper's answers to heads it cannot parse, in CouchDB's shape.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use http::StatusCode;
+use tokio::io::AsyncWrite;
 
 use crate::error::error_body;
+
+/// An answer of ours that goes out instead of one of hyper's.
+pub(super) struct Replacement {
+    answer: Vec<u8>,
+    written: usize,
+    /// The length of hyper's, which is what hyper wants to hear.
+    replaced: usize,
+}
+
+impl Replacement {
+    pub(super) fn of(buf: &[u8]) -> Option<Self> {
+        let answer = answer_instead_of(buf)?;
+        Some(Self { answer, written: 0, replaced: buf.len() })
+    }
+
+    pub(super) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+    ) -> Poll<io::Result<usize>> {
+        while self.written < self.answer.len() {
+            let rest = &self.answer[self.written..];
+            match ready!(Pin::new(&mut *stream).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.written += n,
+            }
+        }
+        Poll::Ready(Ok(self.replaced))
+    }
+}
 
 /// hyper's answer to a malformed head has no header but these three, all of one answer's size.
 const LONGEST: usize = 160;
 
 /// The answer to send in place of `head`, when that is hyper's own answer to a malformed head:
 /// couchgate's and CouchDB's answers all carry a request id.
-pub(super) fn answer_instead_of(head: &[u8]) -> Option<Vec<u8>> {
+fn answer_instead_of(head: &[u8]) -> Option<Vec<u8>> {
     if !head.starts_with(b"HTTP/1.1 4") || head.len() > LONGEST || !head.ends_with(b"\r\n\r\n") {
         return None;
     }

@@ -4,6 +4,7 @@ mod admin;
 mod client_io;
 mod connection;
 mod framing;
+mod lines;
 mod malformed;
 mod request_line;
 mod tls;
@@ -100,10 +101,12 @@ pub async fn run(
     listeners: Listeners,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let Listeners { plain, tls, admin } = listeners;
+    let clients = ClientListeners { plain, tls };
     let (stage, drain) = watch::channel(Stage::Serving);
     let drain = Drain(drain);
     let admin = tokio::spawn(admin::serve(
-        listeners.admin,
+        admin,
         Arc::clone(&server.couch),
         server.prometheus,
         drain.clone(),
@@ -122,16 +125,14 @@ pub async fn run(
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = accepting.next(&listeners.plain) => {
-                accepting.plain(accepted, &mut connections);
-            }
-            Some((accepted, config)) = accepting.next_tls(listeners.tls.as_ref()) => {
-                accepting.tls(accepted, config, &mut connections);
-            }
+            (accepted, tls) = accepting.next(&clients) => match tls {
+                None => accepting.plain(accepted, &mut connections),
+                Some(config) => accepting.tls(accepted, config, &mut connections),
+            },
             Some(_) = connections.join_next() => {}
         }
     }
-    drop((listeners.plain, listeners.tls));
+    drop(clients);
     let _ = stage.send(Stage::Draining);
     tracing::info!(connections = connections.len(), "stopping: requests in flight are finished");
     if !ended_within(server.limits.shutdown_timeout, &mut connections).await {
@@ -151,6 +152,12 @@ async fn ended_within(limit: Duration, connections: &mut JoinSet<()>) -> bool {
     tokio::time::timeout(limit, ended).await.is_ok()
 }
 
+/// The listeners that close when the server stops.
+struct ClientListeners {
+    plain: TcpListener,
+    tls: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+}
+
 /// What every accepted connection needs.
 struct Accepting {
     shared: Arc<Shared>,
@@ -166,21 +173,25 @@ struct Accepted {
 }
 
 impl Accepting {
-    /// Waits for a place, then for a connection: the others stay in the listener's backlog.
-    async fn next(&self, listener: &TcpListener) -> Accepted {
+    /// Waits for a place, then for a connection: the others stay in the listeners' backlog.
+    async fn next<'a>(
+        &self,
+        listeners: &'a ClientListeners,
+    ) -> (Accepted, Option<&'a Arc<rustls::ServerConfig>>) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             return std::future::pending().await;
         };
-        let (stream, address) = accept(listener).await;
-        Accepted { stream, address, place }
-    }
-
-    async fn next_tls<'a>(
-        &self,
-        tls: Option<&'a (TcpListener, Arc<rustls::ServerConfig>)>,
-    ) -> Option<(Accepted, &'a Arc<rustls::ServerConfig>)> {
-        let (listener, config) = tls?;
-        Some((self.next(listener).await, config))
+        let accept_tls = async {
+            match &listeners.tls {
+                Some((listener, config)) => (accept(listener).await, config),
+                None => std::future::pending().await,
+            }
+        };
+        let ((stream, address), tls) = tokio::select! {
+            accepted = accept(&listeners.plain) => (accepted, None),
+            (accepted, config) = accept_tls => (accepted, Some(config)),
+        };
+        (Accepted { stream, address, place }, tls)
     }
 
     fn plain(&self, accepted: Accepted, into: &mut JoinSet<()>) {

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use metrics::{Counter, counter};
 
+use crate::target::Target;
 pub use body::{ClientBody, Observer, RequestBody, Seen, UpstreamBody};
 pub use connect::{InvalidNode, Node, Scheme, TlsFiles, tls_client};
 use connection::{Connection, Failure};
@@ -89,7 +90,8 @@ impl Upstream {
     ///
     /// A request is sent a second time only where it provably did not reach CouchDB: a pooled
     /// connection turned out to be closed before a byte was written, or it closed without a byte
-    /// of response and the request is safe (RFC 9110 section 9.2.1) and has no body.
+    /// of response and the request is safe (RFC 9110 section 9.2.1), has no body, and runs no
+    /// function of a design document, which need not be safe.
     ///
     /// # Errors
     ///
@@ -144,7 +146,11 @@ enum Replay {
 }
 
 fn replayable(request: &Request<RequestBody>) -> Replay {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+        && request
+            .uri()
+            .path_and_query()
+            .is_some_and(|target| !Target::new(target.clone()).runs_design_function());
     if !safe || !matches!(request.body(), RequestBody::Empty) {
         return Replay::Impossible;
     }
