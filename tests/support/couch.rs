@@ -53,7 +53,7 @@ impl Couch {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("Node.js 20 or later is needed: apt-get install nodejs npm");
+            .expect("Node.js 18 or later is needed: apt-get install nodejs npm");
         let stdin = child.stdin.take().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
