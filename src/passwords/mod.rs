@@ -98,7 +98,7 @@ impl Passwords {
     }
 
     /// Tells what verifying a real user costs here, so that an unknown one costs the same. Where
-    /// users differ it is the costliest that counts, up to [`MAX_REFERENCE`]: one document must
+    /// users differ it is the costliest that counts, up to a million iterations: one document must
     /// not make every unknown name expensive.
     pub fn observe(&self, stored: &PasswordHash) {
         let cost = stored.scheme.iterations();
