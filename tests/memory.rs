@@ -180,6 +180,8 @@ fn an_attachment_comes_back_as_it_went() {
 fn a_thousand_idle_feeds_fit_into_forty_mebibytes() {
     const FEEDS: usize = 1_000;
     const CHANGE: &[u8] = b"{\"seq\":1,\"id\":\"doc\",\"changes\":[{\"rev\":\"1-a\"}]}\n";
+    // Both ends of couchgate are in this process; the usual soft limit is 1024.
+    rlimit::increase_nofile_limit(8 * FEEDS as u64).unwrap();
     let upstream = StreamUpstream::start();
     let gate = Gate::start(&upstream.url, "");
     let mut feeds: Vec<_> = (0..FEEDS)
