@@ -23,6 +23,7 @@ use couchgate::{
     config::{Config, Sources},
     couch::{Finding, probe},
     telemetry,
+    user_ctx::HandlerName,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -111,6 +112,8 @@ fn config(upstream: &str, secret: &str) -> Result<Config, String> {
     let mut config = Config::load(&sources)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     config.limits.shutdown_timeout = Duration::from_secs(3);
+    // A front end is among the things to try.
+    config.handlers = HandlerName::ALL.to_vec();
     Ok(config)
 }
 
