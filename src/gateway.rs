@@ -28,7 +28,7 @@ use crate::{
 pub struct Settings {
     /// Anonymous requests are refused.
     pub require_valid_user: bool,
-    /// They are refused everywhere but at `/_up`.
+    /// The same, and `/_up` is open to all. Either way a login and a CORS preflight pass.
     pub require_valid_user_except_for_up: bool,
     /// `[chttpd] WWW-Authenticate`: what every 401 says.
     pub www_authenticate: Option<HeaderValue>,
@@ -36,10 +36,10 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// One end of a client's connection.
+/// The client's end of a connection, as the socket shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
-    /// The other end.
+    /// Its address; a proxy's, where there is one.
     pub address: SocketAddr,
     /// Whether couchgate itself speaks TLS with it.
     pub tls: bool,

@@ -63,9 +63,10 @@
 //! # Who may import whom
 //!
 //! * `user_ctx`, `secret` and `target` import nothing of ours; `error` imports `user_ctx`.
-//! * `passwords` imports `secret`; `upstream` nothing but the reading of certificates.
+//! * `passwords` imports `secret`; `upstream` imports `target` and the reading of certificates.
 //! * `auth` imports `couch`, `error`, `passwords`, `secret` and `user_ctx`: never `gateway`,
 //!   `config` or `headers`, and no handler imports another.
+//! * `headers` fills the types in which `auth` takes credentials.
 //! * `couch` reaches CouchDB through `upstream`, and names its service user by `headers`.
 //! * Each room owns its typed settings; `config` builds them all, and only [`app`] and [`cli`] know
 //!   `config`.

@@ -17,7 +17,7 @@ use crate::{
     error::{Error, error_body, json_response},
     passwords::Passwords,
     target::{Target, form_pairs},
-    upstream::ClientBody,
+    upstream::{ClientBody, timed_out},
     user_ctx::UserCtx,
 };
 
@@ -165,6 +165,7 @@ async fn read(body: ClientBody) -> Result<Zeroizing<Vec<u8>>, Error> {
     match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => Ok(Zeroizing::new(body.to_bytes().to_vec())),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge(MAX_BODY)),
+        Err(error) if timed_out(&*error) => Err(Error::RequestTimeout),
         Err(_) => Err(Error::bad_request("The request body broke off.")),
     }
 }

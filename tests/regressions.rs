@@ -140,3 +140,22 @@ fn an_answer_that_is_not_taken_breaks_visibly_for_http_1_0() {
     client.head().unwrap().expect(200);
     assert_eq!(client.rest().unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
+
+/// hyper's answer to a malformed head is replaced; an attachment with the same bytes is not.
+#[test]
+fn a_body_that_looks_like_a_refusal_arrives_as_it_is() {
+    const BODY: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let upstream = StreamUpstream::start();
+    let gate = Gate::start(&upstream.url, "");
+    let mut client = gate.connect();
+    client.write(&support::http::request("GET", "/db/doc/file", &[], b"")).unwrap();
+    let mut answer = upstream.next();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", BODY.len());
+    answer.write(head.as_bytes()).unwrap();
+    // Only when the head has gone on does the body go on alone.
+    client.head().unwrap().expect(200);
+    answer.write(BODY).unwrap();
+    let mut arrived = vec![0; BODY.len()];
+    client.reader().read_exact(&mut arrived).unwrap();
+    assert_eq!(arrived, BODY);
+}

@@ -2,7 +2,7 @@
 //! verified.
 //!
 //! A verified password is remembered under a keyed hash of everything that went into it (user,
-//! password, salt, stored hash), so an entry can only be found again with the same credential
+//! password, scheme, salt, stored hash), so an entry can only be found again with the same credential
 //! against the same user document. Failures are never remembered. Identical logins that arrive
 //! together share one computation, and an unknown user costs what a wrong password costs.
 
@@ -162,7 +162,8 @@ impl Passwords {
     fn cache_key(&self, name: &str, password: &[u8], stored: Option<&PasswordHash>) -> [u8; 32] {
         let (salt, expected) =
             stored.map_or((&[][..], &[][..]), |hash| (&hash.salt, &hash.expected));
-        let parts = [name.as_bytes(), password, salt, expected];
+        let scheme = stored.map(|hash| format!("{:?}", hash.scheme)).unwrap_or_default();
+        let parts = [name.as_bytes(), password, scheme.as_bytes(), salt, expected];
         let mut message =
             Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum()));
         for part in parts {

@@ -249,7 +249,7 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.replacement.is_none() {
+        if this.replacement.is_none() && !this.framing.is_answering() {
             this.replacement = Replacement::of(buf);
         }
         let written = match &mut this.replacement {
@@ -280,11 +280,17 @@ impl<S: AsyncWrite + Unpin> Write for ClientIo<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx).map_ok(|()| 0);
+        ready!(this.written(cx, flushed))?;
+        this.framing.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx).map_ok(|()| 0);
+        this.written(cx, shut).map_ok(|_| ())
     }
 }
 

@@ -105,7 +105,9 @@ pub(super) async fn serve<S: ClientStream>(
 }
 
 async fn linger<S: ClientStream>(stream: &mut S) {
-    if stream.shutdown().await.is_err() {
+    // TLS may still have to write what the client does not take.
+    if !matches!(tokio::time::timeout(LINGER, stream.shutdown()).await, Ok(Ok(()))) {
+        stream.abort_on_close();
         return;
     }
     // On the heap: an array would lie in the future of every connection for all of its life.
@@ -143,8 +145,7 @@ impl Service<Request<Incoming>> for Requests {
             let (head, mut body) = response.into_parts();
             body.end_when(|| Box::pin(async move { drain.clone().begins().await }));
             let body = Recorded::new(body, head.status, record);
-            // An answer to HEAD has a body only to tell its length; hyper drops it.
-            framing.answer(!is_head);
+            framing.answer_begins(is_head);
             Ok(http::Response::from_parts(head, Answering { body, framing }))
         })
     }
@@ -167,7 +168,7 @@ impl Body for Answering {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if frame.is_none() {
-            this.framing.answer(false);
+            this.framing.answer_ends();
         }
         Poll::Ready(frame)
     }
@@ -184,7 +185,7 @@ impl Body for Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if self.body.is_end_stream() {
-            self.framing.answer(false);
+            self.framing.answer_ends();
         }
     }
 }

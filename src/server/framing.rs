@@ -46,6 +46,7 @@ struct State {
     /// A [`Flaw`] of the head that hyper is reading, as bits.
     flaws: AtomicU8,
     answering: AtomicBool,
+    unflushed: AtomicBool,
 }
 
 /// What the next bytes are.
@@ -103,14 +104,27 @@ impl Framing {
         self.0.abandoned.notified().await;
     }
 
-    /// An answer begins, or has ended.
-    pub(super) fn answer(&self, begins: bool) {
-        self.0.answering.store(begins, Ordering::Release);
+    /// hyper is about to be given an answer. One to HEAD has a body only to tell its length.
+    pub(super) fn answer_begins(&self, to_head: bool) {
+        self.0.unflushed.store(true, Ordering::Release);
+        self.0.answering.store(!to_head, Ordering::Release);
     }
 
-    /// Whether hyper has not been given the end of an answer.
+    /// hyper has been given all of the answer.
+    pub(super) fn answer_ends(&self) {
+        self.0.answering.store(false, Ordering::Release);
+    }
+
+    /// All that hyper had to write has been written.
+    pub(super) fn flushed(&self) {
+        if !self.0.answering.load(Ordering::Acquire) {
+            self.0.unflushed.store(false, Ordering::Release);
+        }
+    }
+
+    /// Whether an answer of ours is on its way: what hyper writes now is of this answer.
     pub(super) fn is_answering(&self) -> bool {
-        self.0.answering.load(Ordering::Acquire)
+        self.0.unflushed.load(Ordering::Acquire)
     }
 
     /// Something in a head that hyper lets pass.

@@ -44,8 +44,8 @@ impl Replacement {
 /// hyper's answer to a malformed head has no header but these three, all of one answer's size.
 const LONGEST: usize = 160;
 
-/// The answer to send in place of `head`, when that is hyper's own answer to a malformed head:
-/// couchgate's and CouchDB's answers all carry a request id.
+/// The answer to send in place of `head`, when that is hyper's own answer to a malformed head. It
+/// is asked only when no answer of ours is on its way, whose body could look the same.
 fn answer_instead_of(head: &[u8]) -> Option<Vec<u8>> {
     if !head.starts_with(b"HTTP/1.1 4") || head.len() > LONGEST || !head.ends_with(b"\r\n\r\n") {
         return None;

@@ -139,6 +139,14 @@ impl fmt::Debug for ClientBody {
     }
 }
 
+/// Whether a body did not arrive in time.
+#[must_use]
+pub fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// A response's body. Polling it drives the exchange, dropping it early closes the connection,
 /// reading it to its end gives the connection back to the pool.
 #[derive(Debug)]

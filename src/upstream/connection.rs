@@ -16,7 +16,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use super::{
-    body::{RequestBody, UpstreamBody},
+    body::{RequestBody, UpstreamBody, timed_out},
     connect::{ConnectError, Stream},
     pool::Pool,
 };
@@ -36,7 +36,7 @@ pub(super) struct Connection {
 pub(super) enum Failure {
     /// Nothing was written; here is the request, untouched.
     Unsent(Box<Request<RequestBody>>),
-    /// Written, at least in part, but the connection ended before a byte of response.
+    /// Written, at least in part, but the connection ended before a whole head of response.
     NoResponse,
     /// The body to send broke off, or is malformed.
     RequestBody,
@@ -139,12 +139,7 @@ impl From<&hyper::Error> for Failure {
         use std::error::Error as _;
         let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
         if error.is_user() {
-            let mut sources = std::iter::successors(error.source(), |&error| error.source());
-            let cause = sources.find_map(|source| source.downcast_ref::<std::io::Error>());
-            match cause.map(std::io::Error::kind) {
-                Some(std::io::ErrorKind::TimedOut) => Self::SlowRequestBody,
-                _ => Self::RequestBody,
-            }
+            if timed_out(error) { Self::SlowRequestBody } else { Self::RequestBody }
         } else if error.is_incomplete_message() || error.is_canceled() || io.is_some() {
             Self::NoResponse
         } else {

@@ -2,7 +2,7 @@
 //!
 //! A request and its response are driven by the task that serves the client: no other task is
 //! woken on the way, and when the client goes away its upstream connection closes with it.
-//! What may have happened is never sent again (see [`Upstream::send`]).
+//! What may have happened is sent again only where that does no harm (see [`Upstream::send`]).
 
 mod body;
 mod connect;
@@ -22,7 +22,7 @@ use http::{HeaderValue, Method, Request, Response};
 use metrics::{Counter, counter};
 
 use crate::target::Target;
-pub use body::{ClientBody, Observer, RequestBody, Seen, UpstreamBody};
+pub use body::{ClientBody, Observer, RequestBody, Seen, UpstreamBody, timed_out};
 pub use connect::{InvalidNode, Node, Scheme, TlsFiles, tls_client};
 use connection::{Connection, Failure};
 use pool::Pool;
@@ -34,7 +34,7 @@ pub struct Settings {
     pub nodes: Vec<Node>,
     /// How long a connection may take to be made, TLS included.
     pub connect_timeout: Duration,
-    /// How long an unused connection is kept.
+    /// Unused for longer, a connection is not used again; it is closed when the pool is next used.
     pub idle_timeout: Duration,
     /// For nodes with `https`.
     pub tls: Arc<rustls::ClientConfig>,
@@ -43,7 +43,7 @@ pub struct Settings {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// No node accepted a connection: the request was not sent.
+    /// No node accepted a connection: the request was not sent, or only one that is safe.
     #[error("no upstream node accepts connections")]
     Unreachable,
     /// The request may have been carried out, but its answer did not arrive.
@@ -88,10 +88,10 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its response.
     ///
-    /// A request is sent a second time only where it provably did not reach CouchDB: a pooled
-    /// connection turned out to be closed before a byte was written, or it closed without a byte
-    /// of response and the request is safe (RFC 9110 section 9.2.1), has no body, and runs no
-    /// function of a design document, which need not be safe.
+    /// A request is sent a second time, at most once, where a pooled connection turned out to be
+    /// closed before a byte was written, or where it closed without an answer and repeating does
+    /// no harm: the request is safe (RFC 9110 section 9.2.1), has no body, and runs no function of
+    /// a design document, which need not be safe.
     ///
     /// # Errors
     ///
