@@ -3,6 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     auth::{AuthenticationHandler, BasicHandler, Chain, CookieHandler, ProxyHandler},
@@ -41,9 +42,6 @@ pub enum StartError {
     /// The service user cannot travel in a header.
     #[error("[couchgate] service_user: {0}")]
     ServiceUser(#[from] crate::user_ctx::InvalidIdentity),
-    /// The server failed.
-    #[error(transparent)]
-    Serve(#[from] io::Error),
 }
 
 /// A program that listens, and can be run.
@@ -52,6 +50,22 @@ pub struct App {
     server: Server,
     listeners: Listeners,
     users: Arc<Users>,
+}
+
+/// Ready when the operator or the system asks the program to stop.
+///
+/// # Errors
+///
+/// When signals cannot be listened for.
+pub fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// The couch module's client for a configuration.
@@ -131,19 +145,14 @@ impl App {
     }
 
     /// Serves until `stop` is ready and the requests in flight have been finished.
-    ///
-    /// # Errors
-    ///
-    /// When serving fails as a whole.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut background = tokio::task::JoinSet::new();
         background.spawn(follow(self.users));
         background.spawn(watch_arrangement(Arc::clone(&self.server.couch)));
         if let Some(prometheus) = self.server.prometheus.clone() {
             background.spawn(telemetry::upkeep(prometheus));
         }
-        run(self.server, self.listeners, stop).await?;
-        Ok(())
+        run(self.server, self.listeners, stop).await;
     }
 }
 

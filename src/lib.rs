@@ -17,7 +17,7 @@
 //! tokio::runtime::Runtime::new()?.block_on(async {
 //!     let app = App::new(&config, None)?;
 //!     println!("clients come in at {}", app.listeners().plain.local_addr()?);
-//!     app.run(async { _ = tokio::signal::ctrl_c().await }).await?;
+//!     app.run(async { _ = tokio::signal::ctrl_c().await }).await;
 //!     Ok(())
 //! })
 //! # }

@@ -17,7 +17,6 @@ use couchgate::{
     secret::{Secret, hex},
     telemetry,
 };
-use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
@@ -55,7 +54,8 @@ fn run(sources: &SourceArgs) -> Result<(), Lines> {
     runtime()?.block_on(async {
         let app = App::new(&config, Some(prometheus)).map_err(line)?;
         say_where(&app);
-        app.run(stopped().map_err(line)?).await.map_err(line)
+        app.run(app::stopped().map_err(line)?).await;
+        Ok(())
     })
 }
 
@@ -114,16 +114,4 @@ fn say_where(app: &App) {
         version = env!("CARGO_PKG_VERSION"),
         "couchgate listens"
     );
-}
-
-/// Ready when the operator or the system asks couchgate to stop.
-fn stopped() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

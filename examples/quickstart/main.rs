@@ -26,7 +26,6 @@ use couchgate::{
     user_ctx::HandlerName,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Tries couchgate out: a CouchDB in memory with some users and documents, couchgate in front of it,
 /// and commands to try.
@@ -62,7 +61,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let prometheus = telemetry::install().map_err(line)?;
     let runtime = tokio::runtime::Runtime::new().map_err(line)?;
     runtime.block_on(async {
-        let stopped = stopped().map_err(line)?;
+        let stopped = app::stopped().map_err(line)?;
         let (upstream, couch) = app::couch(&config).map_err(line)?;
         let findings = probe(&couch).await.findings;
         if embedded.is_some() {
@@ -94,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
                 () = gone(ended) => has_ended = true,
             }
         };
-        app.run(stop).await.map_err(line)?;
+        app.run(stop).await;
         if has_ended { Err("the embedded CouchDB has stopped".to_owned()) } else { Ok(()) }
     })
 }
@@ -148,18 +147,6 @@ async fn gone(ended: Option<couchdb::Ended>) {
         Some(ended) => _ = ended.await,
         None => std::future::pending().await,
     }
-}
-
-/// Ready at Ctrl-C, or when the system asks to stop.
-fn stopped() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -162,8 +162,8 @@ impl Passwords {
     fn cache_key(&self, name: &str, password: &[u8], stored: Option<&PasswordHash>) -> [u8; 32] {
         let (salt, expected) =
             stored.map_or((&[][..], &[][..]), |hash| (&hash.salt, &hash.expected));
-        let scheme = stored.map(|hash| format!("{:?}", hash.scheme)).unwrap_or_default();
-        let parts = [name.as_bytes(), password, scheme.as_bytes(), salt, expected];
+        let scheme = stored.map(|hash| hash.scheme.to_bytes()).unwrap_or_default();
+        let parts = [name.as_bytes(), password, &scheme, salt, expected];
         let mut message =
             Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum()));
         for part in parts {

@@ -56,6 +56,17 @@ impl Scheme {
         }
     }
 
+    /// The scheme as bytes, different for any two schemes.
+    pub(super) fn to_bytes(self) -> [u8; 6] {
+        let (kind, prf) = match self {
+            Self::Simple => (1, HashAlgorithm::Sha),
+            Self::Pbkdf2(parameters) => (2, parameters.prf),
+            Self::SimplePbkdf2(parameters) => (3, parameters.prf),
+        };
+        let [a, b, c, d] = self.iterations().to_be_bytes();
+        [kind, prf as u8, a, b, c, d]
+    }
+
     /// The hex hash of a password. This is the expensive computation.
     #[must_use]
     pub fn hash(self, password: &[u8], salt: &[u8]) -> String {

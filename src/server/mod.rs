@@ -92,15 +92,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves until `stop` is ready, then drains: no new connections, requests in flight are finished,
 /// feeds end at a boundary, and after `shutdown_timeout` what is left is cut off.
-///
-/// # Errors
-///
-/// None at present; a listener that fails for a moment is tried again.
-pub async fn run(
-    server: Server,
-    listeners: Listeners,
-    stop: impl Future<Output = ()>,
-) -> io::Result<()> {
+pub async fn run(server: Server, listeners: Listeners, stop: impl Future<Output = ()>) {
     let Listeners { plain, tls, admin } = listeners;
     let clients = ClientListeners { plain, tls };
     let (stage, drain) = watch::channel(Stage::Serving);
@@ -141,7 +133,6 @@ pub async fn run(
         ended_within(CUT, &mut connections).await;
     }
     admin.abort();
-    Ok(())
 }
 
 /// Cutting off takes no longer.
