@@ -6,9 +6,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    auth::{AuthenticationHandler, BasicHandler, Chain, CookieHandler, ProxyHandler},
+    auth::{
+        AuthenticationHandler, BasicHandler, Chain, CookieHandler, OauthHandler, ProxyHandler,
+        oauth::credentials::Source,
+    },
     config::Config,
-    couch::{Admins, Arrangement, Couch, Users, follow, probe},
+    couch::{Admins, Arrangement, Couch, OauthView, Users, follow, probe},
     gateway::Gateway,
     passwords::Passwords,
     secret::HashAlgorithm,
@@ -157,7 +160,19 @@ impl App {
 }
 
 fn chain(config: &Config, users: &Arc<Users>, passwords: &Arc<Passwords>) -> Chain {
+    let credentials = || {
+        if config.oauth.use_users_db {
+            Source::UsersDb(Arc::new(OauthView::new(Arc::clone(users))))
+        } else {
+            Source::Ini(config.oauth_credentials.clone())
+        }
+    };
     let handler = |name: &HandlerName| match name {
+        HandlerName::Oauth => AuthenticationHandler::Oauth(Arc::new(OauthHandler::new(
+            Arc::clone(users),
+            credentials(),
+            &config.oauth,
+        ))),
         HandlerName::Cookie => AuthenticationHandler::Cookie(Arc::new(CookieHandler {
             users: Arc::clone(users),
             cookies: config.cookies.clone(),

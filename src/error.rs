@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::user_ctx::InvalidIdentity;
+use crate::{client_body::ReadError, user_ctx::InvalidIdentity};
 
 /// Everything that ends a request with an error of couchgate's own.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,12 +49,21 @@ pub enum Error {
     /// A login body that is neither a form nor JSON.
     #[error("Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'")]
     BadContentType,
+    /// What the `oauth` handler refuses.
+    #[error(transparent)]
+    Oauth(#[from] OauthError),
+    /// CouchDB 1.x's `/_oauth/*` handed out made-up tokens, which opened nothing.
+    #[error("There is no three-legged OAuth here: tokens are given out by the operator.")]
+    ThreeLeggedOauth,
     /// A body that couchgate has to read exceeds its limit, in bytes.
     #[error("The request body exceeds {0} bytes.")]
     TooLarge(usize),
     /// The client did not send its body in time.
     #[error("The request body did not arrive in time.")]
     RequestTimeout,
+    /// The client's body broke off or is malformed.
+    #[error("The request body is malformed or broke off.")]
+    BrokenBody,
     /// No upstream node accepts connections.
     #[error("CouchDB cannot be reached.")]
     UpstreamUnreachable,
@@ -79,7 +88,8 @@ impl Error {
     #[must_use]
     pub fn code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::BadRequest(_) | Self::BrokenBody => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Oauth(error) => error.code(),
             Self::WrongPassword
             | Self::ConflictedUser
             | Self::AuthenticationRequired
@@ -87,6 +97,7 @@ impl Error {
             Self::UnacceptableHash(_) | Self::Unrepresentable(_) => {
                 (StatusCode::FORBIDDEN, "forbidden")
             }
+            Self::ThreeLeggedOauth => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BadContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -109,12 +120,66 @@ impl Error {
             Self::MethodNotAllowed(methods) => {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
             }
-            Self::UsersUnavailable | Self::HashingOverloaded => {
+            _ if self.code().0 == StatusCode::SERVICE_UNAVAILABLE => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }
         response
+    }
+}
+
+/// What ends a request that was signed with OAuth 1.0. The words are those of CouchDB 1.7's
+/// `couch_httpd_oauth` where it had any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OauthError {
+    /// `oauth_version` is not 1.0.
+    #[error("Invalid OAuth version.")]
+    Version,
+    /// There is no such consumer, or it has no such token.
+    #[error("Invalid consumer and token pair.")]
+    UnknownPair,
+    /// Several user documents have this consumer key and token.
+    #[error("Several users have this consumer key and token.")]
+    AmbiguousPair,
+    /// The signature is missing or wrong.
+    #[error("Invalid OAuth signature.")]
+    Signature,
+    /// The timestamp is missing, or further from now than the window, in seconds.
+    #[error("The OAuth timestamp is not within {0} seconds of the server's time.")]
+    Timestamp(u64),
+    /// The nonce is missing or was used before.
+    #[error("The OAuth nonce is missing or was used before.")]
+    Nonce,
+    /// The token's user does not exist.
+    #[error("The user of this OAuth token does not exist.")]
+    NoUser,
+    /// More requests were signed in one second than are remembered.
+    #[error("Too many requests are signed in one second, sign again.")]
+    Overloaded,
+}
+
+impl OauthError {
+    fn code(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Version => (StatusCode::BAD_REQUEST, "invalid_oauth_version"),
+            Self::UnknownPair => (StatusCode::BAD_REQUEST, "invalid_consumer_token_pair"),
+            Self::AmbiguousPair => (StatusCode::BAD_REQUEST, "oauth_token_consumer_key_pair"),
+            Self::Signature | Self::Timestamp(_) | Self::Nonce | Self::NoUser => {
+                (StatusCode::UNAUTHORIZED, "unauthorized")
+            }
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
+        }
+    }
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge(limit) => Self::TooLarge(limit),
+            ReadError::Slow => Self::RequestTimeout,
+            ReadError::Broken => Self::BrokenBody,
+        }
     }
 }
 

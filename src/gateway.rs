@@ -12,14 +12,15 @@ use ipnet::IpNet;
 
 use crate::{
     answer::Answer,
-    auth::{Chain, Client, Outcome},
+    auth::{Asking, Chain, Client, Outcome},
+    client_body::ClientBody,
     error::Error,
     headers::{Forwarded, HeaderLaw, remove_hop_by_hop, set_forwarded, token_for},
     secret::{HashAlgorithm, Secrets},
     session::Session,
     target::Target,
     telemetry::{Record, RequestId},
-    upstream::{ClientBody, RequestBody, SendError, Upstream},
+    upstream::{RequestBody, SendError, Upstream},
     user_ctx::UserCtx,
 };
 
@@ -92,13 +93,23 @@ impl Gateway {
         flaw: Option<Error>,
         record: &mut Record,
     ) -> Result<Response<Answer>, Refusal> {
-        let (mut head, body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         let target = receive(&head, flaw).map_err(Refusal::closing)?;
         let taken = self.law.scrub(&mut head.headers);
+        self.law.scrub_query(&mut head.uri, &target);
         let client = self.client(peer, &taken.forwarded);
         record.client(client.address);
 
-        let outcome = self.chain.authenticate(&taken.presented, client).await;
+        let asking = Asking {
+            presented: &taken.presented,
+            client,
+            method: &head.method,
+            target: &target,
+            host: host(&head, &taken.forwarded, client),
+            headers: &head.headers,
+            body: &mut body,
+        };
+        let outcome = self.chain.authenticate(asking).await;
         record.authenticated(&outcome);
         let (user, refresh) = match outcome? {
             Outcome::User { user, refresh } => (Some(user), refresh),
@@ -106,6 +117,9 @@ impl Gateway {
         };
         self.admit(&head, &target, user.as_ref())?;
 
+        if target.is_under("_oauth") {
+            return Err(Error::ThreeLeggedOauth.into());
+        }
         if target.is_under("_session") {
             let request = Request::from_parts(head, body);
             // Boxed: a login needs more memory than forwarding, and few requests are logins.
@@ -208,8 +222,10 @@ impl Refusal {
 }
 
 impl From<Error> for Refusal {
+    /// Where the rest of a body is not wanted, or never comes, there is no next request.
     fn from(error: Error) -> Self {
-        Self { error, close: false }
+        let close = matches!(error, Error::TooLarge(_) | Error::BrokenBody | Error::RequestTimeout);
+        Self { error, close }
     }
 }
 
@@ -218,10 +234,8 @@ impl From<SendError> for Refusal {
         match error {
             SendError::Unreachable => Error::UpstreamUnreachable.into(),
             SendError::Broken => Error::UpstreamBroken.into(),
-            SendError::RequestBody => {
-                Self::closing(Error::bad_request("The request body is malformed or broke off."))
-            }
-            SendError::SlowRequestBody => Self::closing(Error::RequestTimeout),
+            SendError::RequestBody => Error::BrokenBody.into(),
+            SendError::SlowRequestBody => Error::RequestTimeout.into(),
         }
     }
 }
@@ -254,6 +268,15 @@ fn receive(head: &request::Parts, flaw: Option<Error>) -> Result<Target, Error> 
         return Err(Error::bad_request("There must be at most one Authorization header."));
     }
     Ok(Target::new(target.clone()))
+}
+
+/// The host that the client asked for. A trusted proxy that puts its own into `Host` says which it
+/// was, after what it was told itself.
+fn host<'a>(head: &'a request::Parts, forwarded: &'a Forwarded, client: Client) -> &'a str {
+    let said = forwarded.host.as_ref().filter(|_| client.through_trusted_proxy);
+    let said = said.and_then(|said| said.to_str().ok()?.rsplit(',').next());
+    let sent = || head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    said.map(str::trim).or_else(sent).unwrap_or_default()
 }
 
 /// The characters of a host and port (RFC 3986 section 3.2.2); no user, no path, no list.

@@ -76,6 +76,7 @@ mod answer;
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod client_body;
 pub mod config;
 pub mod couch;
 pub mod error;

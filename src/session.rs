@@ -6,18 +6,17 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{self, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, SET_COOKIE},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
     auth::{Client, SessionCookies},
+    client_body::ClientBody,
     couch::{Users, login},
     error::{Error, error_body, json_response},
     passwords::Passwords,
     target::{Target, form_pairs},
-    upstream::{ClientBody, timed_out},
     user_ctx::UserCtx,
 };
 
@@ -88,8 +87,8 @@ impl Session {
         target: &Target,
         client: Client,
     ) -> Result<Response<String>, Error> {
-        let (head, body) = request.into_parts();
-        let body = read(body).await?;
+        let (head, mut body) = request.into_parts();
+        let body = Zeroizing::new(body.read(MAX_BODY).await?.to_vec());
         let form = Form::parse(&head.headers, &body)?;
         let name = form.name()?;
         let password = Zeroizing::new(form.first("password").unwrap_or_default().to_vec());
@@ -161,15 +160,6 @@ fn local_url(path: Option<&[u8]>, headers: &HeaderMap, client: Client) -> Option
     HeaderValue::from_maybe_shared(format!("{scheme}://{host}{path}")).ok()
 }
 
-async fn read(body: ClientBody) -> Result<Zeroizing<Vec<u8>>, Error> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => Ok(Zeroizing::new(body.to_bytes().to_vec())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge(MAX_BODY)),
-        Err(error) if timed_out(&*error) => Err(Error::RequestTimeout),
-        Err(_) => Err(Error::bad_request("The request body broke off.")),
-    }
-}
-
 /// What a login body says.
 struct Form(Vec<(Vec<u8>, Zeroizing<Vec<u8>>)>);
 
@@ -189,7 +179,7 @@ impl Form {
     fn urlencoded(body: &[u8]) -> Result<Self, Error> {
         let text =
             std::str::from_utf8(body).map_err(|_| Error::bad_request("invalid form: not UTF-8"))?;
-        let pairs = form_pairs(text.trim_ascii_end());
+        let pairs = form_pairs(text.trim_ascii_end().as_bytes());
         Ok(Self(
             pairs
                 .map(|(key, value)| (key.into_owned(), Zeroizing::new(value.into_owned())))

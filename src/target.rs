@@ -40,7 +40,7 @@ impl Target {
     /// The path as CouchDB 3.5 takes it apart (`chttpd:handle_request_int`): split at `/`, empty
     /// segments dropped, `+` read as a blank, each percent-decoded.
     pub fn segments(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
-        self.path().split('/').filter(|part| !part.is_empty()).map(decode)
+        self.path().split('/').map(str::as_bytes).filter(|part| !part.is_empty()).map(decode)
     }
 
     /// Whether the first segment is `name`: CouchDB chooses its handler by this one alone.
@@ -65,7 +65,40 @@ impl Target {
 
     /// The query as CouchDB takes it apart (`mochiweb_util:parse_qs`): pairs end at `&` or `;`.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-        form_pairs(self.0.query().unwrap_or_default())
+        form_pairs(self.query_bytes())
+    }
+
+    /// The query's bytes; none where there is no query.
+    #[must_use]
+    pub fn query_bytes(&self) -> &[u8] {
+        self.0.query().unwrap_or_default().as_bytes()
+    }
+
+    /// The target without the query parameters whose decoded names `unwanted` picks; the rest is
+    /// byte for byte what it was. `None` where nothing was picked.
+    #[must_use]
+    pub fn without(&self, unwanted: impl Fn(&[u8]) -> bool) -> Option<PathAndQuery> {
+        let query = self.0.query()?;
+        let mut kept = String::with_capacity(query.len());
+        let mut last_goes = false;
+        for pair in query.split_inclusive(['&', ';']) {
+            let name = form_pairs(pair.as_bytes()).next().map(|(name, _)| name);
+            last_goes = name.is_some_and(|name| unwanted(&name));
+            if !last_goes {
+                kept.push_str(pair);
+            }
+        }
+        if kept.len() == query.len() {
+            return None;
+        }
+        // What ended the last pair that stays led to one that goes.
+        if last_goes && !query.ends_with(['&', ';']) {
+            kept.pop();
+        }
+        let path = self.path();
+        let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{kept}") };
+        // What is left of a valid target is valid.
+        Some(PathAndQuery::try_from(target).unwrap_or_else(|_| PathAndQuery::from_static("/")))
     }
 
     /// The first value of a query parameter.
@@ -76,15 +109,14 @@ impl Target {
 }
 
 /// The pairs of a query or a form body, decoded.
-pub fn form_pairs(text: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    text.split(['&', ';']).filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decode(key), decode(value))
+pub fn form_pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    text.split(|byte| matches!(byte, b'&' | b';')).filter(|pair| !pair.is_empty()).map(|pair| {
+        let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        (decode(&pair[..end]), decode(pair.get(end + 1..).unwrap_or_default()))
     })
 }
 
-fn decode(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
+fn decode(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(bytes);
     }
@@ -142,6 +174,29 @@ mod tests {
             assert!(target(path).runs_design_function(), "{path}");
         }
         assert!(!target("/db/_design/x/_view/v?_show").runs_design_function());
+    }
+
+    #[test]
+    fn only_unwanted_parameters_go() {
+        for (query, left) in [
+            ("?a=1", None),
+            ("?a=1&x=2", Some("?a=1")),
+            ("?x=2&a=1", Some("?a=1")),
+            ("?a=1;x=2;b=3&c", Some("?a=1;b=3&c")),
+            ("?a=%61+&&x&b=%22", Some("?a=%61+&&b=%22")),
+            ("?a=1&&x=2", Some("?a=1&")),
+            ("?a=1&x=2&", Some("?a=1&")),
+            ("?a=x&ax=1&%78x=1&+x=2&b", Some("?a=x&ax=1&+x=2&b")),
+            ("?x", Some("")),
+            ("?x=1;x=2", Some("")),
+            ("?", None),
+            ("", None),
+        ] {
+            let target = target(&format!("/db/a%2fb{query}"));
+            let left_over = target.without(|name| name.starts_with(b"x"));
+            let expected = left.map(|left| format!("/db/a%2fb{left}"));
+            assert_eq!(left_over.map(|target| target.to_string()), expected, "{query}");
+        }
     }
 
     #[test]

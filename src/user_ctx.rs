@@ -19,6 +19,8 @@ use http::HeaderValue;
 /// The authentication handlers, by the names `GET /_session` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandlerName {
+    /// OAuth 1.0 (RFC 5849).
+    Oauth,
     /// The session cookie `AuthSession`.
     Cookie,
     /// `X-Auth-CouchDB-*` headers of a trusted front end.
@@ -29,12 +31,13 @@ pub enum HandlerName {
 
 impl HandlerName {
     /// All handlers.
-    pub const ALL: [Self; 3] = [Self::Cookie, Self::Proxy, Self::Default];
+    pub const ALL: [Self; 4] = [Self::Oauth, Self::Cookie, Self::Proxy, Self::Default];
 
     /// The name as CouchDB shows it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Oauth => "oauth",
             Self::Cookie => "cookie",
             Self::Proxy => "proxy",
             Self::Default => "default",

@@ -41,8 +41,8 @@ fn a_fault_is_one_line_that_names_its_place() {
             "a.ini:4: authentication_handlers: hawk is unknown",
         ),
         (
-            "[chttpd]\nauthentication_handlers = {couch_httpd_oauth, oauth_authentication_handler}\n",
-            "a.ini:4: authentication_handlers: {couch_httpd_oauth, oauth_authentication_handler} is not",
+            "[chttpd]\nauthentication_handlers = {chttpd_auth, jwt_authentication_handler}\n",
+            "a.ini:4: authentication_handlers: {chttpd_auth, jwt_authentication_handler} is not",
         ),
         (
             "[chttpd]\nrequire_valid_user = yes\n",

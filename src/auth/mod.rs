@@ -5,15 +5,17 @@
 
 pub mod basic;
 pub mod cookie;
+pub mod oauth;
 pub mod proxy;
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, Method};
 
-use crate::{error::Error, user_ctx::UserCtx};
+use crate::{client_body::ClientBody, error::Error, target::Target, user_ctx::UserCtx};
 pub use basic::BasicHandler;
 pub use cookie::{CookieHandler, SessionCookies};
+pub use oauth::OauthHandler;
 pub use proxy::ProxyHandler;
 
 /// What the client presented; it has been taken out of the request.
@@ -49,6 +51,25 @@ pub struct Client {
     pub through_trusted_proxy: bool,
 }
 
+/// A request as the handlers see it.
+#[derive(Debug)]
+pub struct Asking<'a> {
+    /// What the client presented.
+    pub presented: &'a Presented,
+    /// Who it is.
+    pub client: Client,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its target, credentials included.
+    pub target: &'a Target,
+    /// The host it was sent to, as the client knows it, and perhaps a port.
+    pub host: &'a str,
+    /// Its headers, credentials taken out.
+    pub headers: &'a HeaderMap,
+    /// Its body; who reads it must leave it to be forwarded.
+    pub body: &'a mut ClientBody,
+}
+
 /// A handler's answer.
 #[derive(Debug)]
 pub enum Outcome {
@@ -72,6 +93,8 @@ impl From<UserCtx> for Outcome {
 /// The authentication handlers.
 #[derive(Clone, Debug)]
 pub enum AuthenticationHandler {
+    /// OAuth 1.0.
+    Oauth(Arc<OauthHandler>),
     /// The session cookie.
     Cookie(Arc<CookieHandler>),
     /// Headers of a trusted front end.
@@ -81,11 +104,12 @@ pub enum AuthenticationHandler {
 }
 
 impl AuthenticationHandler {
-    async fn authenticate(&self, presented: &Presented, client: Client) -> Result<Outcome, Error> {
+    async fn authenticate(&self, asking: &mut Asking<'_>) -> Result<Outcome, Error> {
         match self {
-            Self::Cookie(handler) => handler.authenticate(presented, client).await,
-            Self::Proxy(handler) => handler.authenticate(&presented.proxy, client),
-            Self::Default(handler) => handler.authenticate(presented).await,
+            Self::Oauth(handler) => handler.authenticate(asking).await,
+            Self::Cookie(handler) => handler.authenticate(asking.presented, asking.client).await,
+            Self::Proxy(handler) => handler.authenticate(&asking.presented.proxy, asking.client),
+            Self::Default(handler) => handler.authenticate(asking.presented).await,
         }
     }
 }
@@ -106,13 +130,9 @@ impl Chain {
     /// # Errors
     ///
     /// A handler's refusal of a wrong credential, or 503 where users cannot be read.
-    pub async fn authenticate(
-        &self,
-        presented: &Presented,
-        client: Client,
-    ) -> Result<Outcome, Error> {
+    pub async fn authenticate(&self, mut asking: Asking<'_>) -> Result<Outcome, Error> {
         for handler in &self.0 {
-            match handler.authenticate(presented, client).await? {
+            match handler.authenticate(&mut asking).await? {
                 Outcome::NotMine => {}
                 user @ Outcome::User { .. } => return Ok(user),
             }

@@ -12,12 +12,16 @@ mod fields;
 mod handlers;
 pub mod ini;
 mod network;
+mod oauth;
 mod read;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use crate::{
-    auth::SessionCookies,
+    auth::{
+        SessionCookies,
+        oauth::{self as oauth_handler, credentials::IniCredentials},
+    },
     couch, gateway,
     headers::HeaderLaw,
     passwords::{self, PasswordHash},
@@ -70,6 +74,10 @@ pub struct Config {
     pub handlers: Vec<HandlerName>,
     /// `proxy_use_secret`.
     pub proxy_use_secret: bool,
+    /// The `oauth` handler.
+    pub oauth: oauth_handler::Settings,
+    /// OAuth credentials of the configuration.
+    pub oauth_credentials: IniCredentials,
     /// The session cookies.
     pub cookies: SessionCookies,
     /// Users.

@@ -14,7 +14,7 @@ use super::{
     fields::{self, Fields, Sections},
     handlers,
     ini::Fault,
-    network,
+    network, oauth,
 };
 use crate::{
     auth::{SessionCookies, cookie::SameSite},
@@ -98,6 +98,10 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
                     .to_owned(),
         });
     }
+    let oauth = oauth::settings(fields);
+    let oauth_credentials = oauth::credentials(fields);
+    let signs = handlers.contains(&HandlerName::Oauth);
+    warnings.extend(oauth::doubts(fields, &oauth, &oauth_credentials, signs));
     let service_user = fields.text(COUCHGATE, "service_user").unwrap_or("couchgate").to_owned();
     if !Identity::could_be_named(&service_user) {
         fields.fault("[couchgate] service_user: this name cannot travel in a header");
@@ -118,6 +122,8 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
         hash_algorithms,
         handlers,
         proxy_use_secret,
+        oauth,
+        oauth_credentials,
         users: couch::Settings {
             authentication_db: fields
                 .text(AUTH, "authentication_db")
@@ -153,17 +159,8 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
 /// What is configured, but not in this version: saying nothing would let an operator believe that
 /// it is in force.
 fn not_yet(fields: &mut Fields<'_>, warnings: &mut Vec<Fault>) {
-    const SECTIONS: [&str; 9] = [
-        "chttpd_auth_lockout",
-        "couch_authkey",
-        "couch_httpd_oauth",
-        "download_token",
-        "jwt_keys",
-        "oauth_consumer_secrets",
-        "oauth_token_secrets",
-        "oauth_token_users",
-        "replication",
-    ];
+    const SECTIONS: [&str; 5] =
+        ["chttpd_auth_lockout", "couch_authkey", "download_token", "jwt_keys", "replication"];
     let mut warn = |message| warnings.push(Fault { place: None, message });
     for section in SECTIONS {
         if fields.ini.section(section).next().is_some() {

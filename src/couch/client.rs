@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{
     headers::{HeaderLaw, token_for},
     secret::{HashAlgorithm, Secrets},
-    upstream::{SendError, Upstream, UpstreamBody, own_request},
+    upstream::{RequestBody, SendError, Upstream, UpstreamBody, own_request},
     user_ctx::{Identity, InvalidIdentity},
 };
 
@@ -25,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Text as one segment of a path or one value of a query.
-pub(super) fn encode(text: &str) -> PercentEncode<'_> {
+pub(crate) fn encode(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, RESERVED)
 }
 
@@ -119,9 +120,28 @@ impl Couch {
         path: &str,
         user: Option<(&Identity, Option<&HeaderValue>)>,
     ) -> Result<Reply, CouchError> {
+        self.whole(request(Method::GET, path, None)?, user).await
+    }
+
+    /// Writes a document as the service user.
+    ///
+    /// # Errors
+    ///
+    /// When there is no whole answer in time; a status is an answer.
+    pub async fn put(&self, path: &str, document: &Value) -> Result<Reply, CouchError> {
+        let body = Some(Bytes::from(document.to_string()));
+        let own = Some((&self.service_user, Some(&self.token)));
+        self.whole(request(Method::PUT, path, body)?, own).await
+    }
+
+    async fn whole(
+        &self,
+        request: Request<RequestBody>,
+        user: Option<(&Identity, Option<&HeaderValue>)>,
+    ) -> Result<Reply, CouchError> {
         // Boxed: few requests have a question for CouchDB, but the futures of all would hold it.
         let answer = Box::pin(async {
-            let (head, body) = self.send(path, user).await?.into_parts();
+            let (head, body) = self.send(request, user).await?.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(CouchError::Body)?;
             Ok(Reply { status: head.status, body: body.to_bytes() })
         });
@@ -134,22 +154,36 @@ impl Couch {
     ///
     /// When no head of an answer arrives in time.
     pub async fn open(&self, path: &str) -> Result<Response<UpstreamBody>, CouchError> {
-        let head = self.send(path, Some((&self.service_user, Some(&self.token))));
+        let request = request(Method::GET, path, None)?;
+        let head = self.send(request, Some((&self.service_user, Some(&self.token))));
         tokio::time::timeout(TIMEOUT, head).await.map_err(|_| CouchError::Timeout)?
     }
 
     async fn send(
         &self,
-        path: &str,
+        mut request: Request<RequestBody>,
         user: Option<(&Identity, Option<&HeaderValue>)>,
     ) -> Result<Response<UpstreamBody>, CouchError> {
-        let mut request = own_request(Method::GET, path.parse::<Uri>()?, None);
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.upstream.host());
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if let Some((identity, token)) = user {
             self.law.inject(headers, identity, token.cloned());
         }
         Ok(self.upstream.send(request).await?)
     }
+}
+
+fn request(
+    method: Method,
+    path: &str,
+    body: Option<Bytes>,
+) -> Result<Request<RequestBody>, CouchError> {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    let has_body = body.is_some();
+    let mut request = own_request(method, path.parse::<Uri>()?, body);
+    request.headers_mut().insert(header::ACCEPT, JSON);
+    if has_body {
+        request.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    }
+    Ok(request)
 }

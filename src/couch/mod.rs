@@ -1,5 +1,5 @@
-//! What couchgate itself asks CouchDB, as its service user: users, server admins, and whether
-//! the two servers are set up to work together.
+//! What couchgate itself asks CouchDB, as its service user: users, server admins, OAuth
+//! credentials, and whether the two servers are set up to work together.
 //!
 //! The shared secret is enough: the service user is signed like any other user, so no admin
 //! password stands in couchgate's configuration.
@@ -8,6 +8,7 @@ mod admins;
 mod arrangement;
 mod client;
 mod feed;
+mod oauth_view;
 mod user;
 mod users;
 
@@ -15,5 +16,6 @@ pub use admins::Admins;
 pub use arrangement::{Arrangement, Finding, probe};
 pub use client::{Couch, CouchError, Reply};
 pub use feed::follow;
+pub use oauth_view::{OauthRow, OauthView};
 pub use user::{Password, User};
 pub use users::{Settings, Users, login};

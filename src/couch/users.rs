@@ -142,7 +142,9 @@ impl Users {
         Ok(remembered.user)
     }
 
-    fn ttl(&self) -> Duration {
+    /// How long what was read in the authentication database may be believed, unless something
+    /// in it changes.
+    pub(super) fn ttl(&self) -> Duration {
         if self.feed_connected.load(Ordering::Relaxed) {
             self.settings.ttl
         } else {
@@ -184,6 +186,11 @@ impl Users {
         }
     }
 
+    /// How often users have been forgotten: what was read at one count of it holds until the next.
+    pub(super) fn changes(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
+    }
+
     pub(super) fn couch(&self) -> &Couch {
         &self.couch
     }
@@ -220,7 +227,7 @@ impl Users {
     }
 }
 
-fn unavailable(error: &CouchError) -> Error {
+pub(super) fn unavailable(error: &CouchError) -> Error {
     tracing::error!(%error, "users cannot be read");
     Error::UsersUnavailable
 }

@@ -21,11 +21,12 @@ mod session_cookie;
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::{
-    auth::{Presented, ProxyHeaders},
+    auth::{Presented, ProxyHeaders, oauth::parameters::is_protocol},
     secret::{HashAlgorithm, Secrets},
+    target::Target,
     user_ctx::Identity,
 };
 
@@ -91,6 +92,8 @@ pub struct Forwarded {
     pub for_: Vec<HeaderValue>,
     /// `X-Forwarded-Proto`.
     pub proto: Option<HeaderValue>,
+    /// `X-Forwarded-Host`.
+    pub host: Option<HeaderValue>,
 }
 
 /// What [`HeaderLaw::scrub`] took out.
@@ -119,6 +122,7 @@ impl HeaderLaw {
             forwarded: Forwarded {
                 for_: headers.get_all(X_FORWARDED_FOR).iter().cloned().collect(),
                 proto: only(headers, &X_FORWARDED_PROTO),
+                host: only(headers, &X_FORWARDED_HOST),
             },
         };
         remove_hop_by_hop(headers);
@@ -128,6 +132,13 @@ impl HeaderLaw {
             headers.remove(name);
         }
         taken
+    }
+
+    /// Takes credentials out of a request's query, whether or not a handler looks for them.
+    pub fn scrub_query(&self, uri: &mut Uri, target: &Target) {
+        if let Some(scrubbed) = target.without(is_protocol) {
+            *uri = Uri::from(scrubbed);
+        }
     }
 
     /// Whether a client's header may not pass, whatever its case and whether it writes `_` or

@@ -15,7 +15,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 
-use crate::upstream::{ClientBody, Seen};
+use crate::client_body::{ClientBody, Seen};
 
 /// Between bodies: the next bytes belong to a head.
 const HEAD: u64 = 0;

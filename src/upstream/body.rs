@@ -1,7 +1,6 @@
 //! Bodies on their way to CouchDB and back, streamed.
 
 use std::{
-    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -11,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Connection;
+use crate::client_body::ClientBody;
 
 /// A body to send.
 #[derive(Debug)]
@@ -55,96 +55,6 @@ impl Body for RequestBody {
             Self::Client(body) => body.size_hint(),
         }
     }
-}
-
-/// What the reader of a body learns about its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// hyper has handed over all it has, and has not found the end.
-    More,
-    /// hyper has found the end.
-    End,
-    /// Nothing any more: the body is not read on.
-    Nothing,
-}
-
-/// Is told what the reader of a body learns.
-pub type Observer = Box<dyn FnMut(Seen) + Send>;
-
-/// A client's request body, without trailers: a trailer could carry an identity header past
-/// everything that looked at the head.
-pub struct ClientBody {
-    incoming: Incoming,
-    /// Until the end has been seen.
-    observer: Option<Observer>,
-}
-
-impl ClientBody {
-    /// Wraps a body whose end matters to `observer`.
-    #[must_use]
-    pub fn new(incoming: Incoming, observer: Option<Observer>) -> Self {
-        Self { incoming, observer }
-    }
-}
-
-impl Body for ClientBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        loop {
-            match Pin::new(&mut this.incoming).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
-                Poll::Ready(None) => {
-                    if let Some(mut observer) = this.observer.take() {
-                        observer(Seen::End);
-                    }
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => {
-                    if let Some(observer) = &mut this.observer {
-                        observer(Seen::More);
-                    }
-                    return Poll::Pending;
-                }
-                frame @ Poll::Ready(_) => return frame,
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for ClientBody {
-    fn drop(&mut self) {
-        if let Some(mut observer) = self.observer.take() {
-            observer(Seen::Nothing);
-        }
-    }
-}
-
-impl fmt::Debug for ClientBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientBody").field("incoming", &self.incoming).finish_non_exhaustive()
-    }
-}
-
-/// Whether a body did not arrive in time.
-#[must_use]
-pub fn timed_out(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 /// A response's body. Polling it drives the exchange, dropping it early closes the connection,

@@ -16,10 +16,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 
 use super::{
-    body::{RequestBody, UpstreamBody, timed_out},
+    body::{RequestBody, UpstreamBody},
     connect::{ConnectError, Stream},
     pool::Pool,
 };
+use crate::client_body::timed_out;
 
 type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, RequestBody>;
 

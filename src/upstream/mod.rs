@@ -22,7 +22,7 @@ use http::{HeaderValue, Method, Request, Response};
 use metrics::{Counter, counter};
 
 use crate::target::Target;
-pub use body::{ClientBody, Observer, RequestBody, Seen, UpstreamBody, timed_out};
+pub use body::{RequestBody, UpstreamBody};
 pub use connect::{InvalidNode, Node, Scheme, TlsFiles, tls_client};
 use connection::{Connection, Failure};
 use pool::Pool;

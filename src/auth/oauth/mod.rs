@@ -1,0 +1,188 @@
+//! The `oauth` handler: two-legged OAuth 1.0 (RFC 5849; CouchDB 0.10 to 2.0).
+//!
+//! A client signs each request with a consumer's and a token's secret; the token stands for a user.
+//! CouchDB 1.x took a wrong signature for nobody's request and looked at neither timestamp nor
+//! nonce; here a wrong signature is refused, and a signed request is carried out once.
+
+pub mod credentials;
+pub mod nonce;
+pub mod parameters;
+pub mod signature;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::header;
+
+use super::{Asking, Outcome};
+use crate::{
+    couch::Users,
+    error::{Error, OauthError},
+    secret::Secret,
+    user_ctx::{HandlerName, UserCtx},
+};
+use credentials::{Found, Source};
+use nonce::{Nonces, Refused};
+use parameters::{Parameters, is_protocol, of_oauth};
+use signature::{Signable, SignatureMethod};
+
+/// A form that was signed is no larger, in bytes.
+const MAX_FORM: usize = 64 * 1024;
+
+/// Believes signed requests.
+#[derive(Debug)]
+pub struct OauthHandler {
+    users: Arc<Users>,
+    credentials: Source,
+    nonces: Nonces,
+    allow_plaintext: bool,
+    /// An unknown pair's signature is computed with these.
+    nobody: Found,
+}
+
+/// What `[couch_httpd_oauth]` says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `use_users_db`: credentials are in user documents, not in the configuration.
+    pub use_users_db: bool,
+    /// `timestamp_window`: how far a timestamp may be from now.
+    pub timestamp_window: Duration,
+    /// `allow_plaintext`: PLAINTEXT signatures are accepted without TLS.
+    pub allow_plaintext: bool,
+}
+
+impl OauthHandler {
+    /// A handler that has seen no nonce yet.
+    #[must_use]
+    pub fn new(users: Arc<Users>, credentials: Source, settings: &Settings) -> Self {
+        Self {
+            users,
+            credentials,
+            nonces: Nonces::new(settings.timestamp_window),
+            allow_plaintext: settings.allow_plaintext,
+            nobody: Found {
+                consumer_secret: Secret::from("nobody's consumer secret"),
+                token_secret: Secret::from("nobody's token secret"),
+                username: String::new(),
+            },
+        }
+    }
+
+    pub(super) async fn authenticate(&self, asking: &mut Asking<'_>) -> Result<Outcome, Error> {
+        let header = asking.presented.authorization.as_ref().and_then(|h| of_oauth(h.as_bytes()));
+        let has_parameters =
+            header.is_some() || asking.target.query_pairs().any(|(name, _)| is_protocol(&name));
+        // Parameters stand in one place (RFC 5849 section 3.5): with another Authorization header,
+        // not in the body.
+        let may_be_in_form = asking.presented.authorization.is_none() && is_form(asking);
+        if !has_parameters && !may_be_in_form {
+            return Ok(Outcome::NotMine);
+        }
+        // Boxed: few requests are signed, but the futures of all would hold it.
+        Box::pin(self.authenticate_signed(asking)).await
+    }
+
+    async fn authenticate_signed(&self, asking: &mut Asking<'_>) -> Result<Outcome, Error> {
+        let form =
+            if is_form(asking) { asking.body.read(MAX_FORM).await? } else { Bytes::default() };
+        let header = asking.presented.authorization.as_ref().and_then(|h| of_oauth(h.as_bytes()));
+        let parameters =
+            Parameters::collect(header.unwrap_or_default(), asking.target.query_bytes(), &form)
+                .map_err(|malformed| Error::bad_request(malformed.to_string()))?;
+        let Some(consumer) = parameters.get("oauth_consumer_key") else {
+            return Ok(Outcome::NotMine);
+        };
+        if parameters.get("oauth_version").is_some_and(|version| version != b"1.0") {
+            return Err(OauthError::Version.into());
+        }
+        let method = self.method(&parameters, asking)?;
+        let token = parameters.get("oauth_token").unwrap_or_default();
+        let found = self.credentials.find(consumer, token).await?;
+
+        let secrets = found.as_ref().unwrap_or(&self.nobody);
+        let verified = method.verifies(
+            parameters.signature().unwrap_or_default(),
+            &Signable {
+                method: asking.method.as_str(),
+                https: asking.client.https,
+                host: asking.host,
+                path: asking.target.path(),
+            },
+            parameters.signed(),
+            &secrets.consumer_secret,
+            &secrets.token_secret,
+        );
+        let found = found.ok_or(OauthError::UnknownPair)?;
+        if !verified {
+            return Err(OauthError::Signature.into());
+        }
+
+        let user = self.users.find(&found.username).await?.ok_or(OauthError::NoUser)?;
+        if user.conflicted {
+            return Err(Error::ConflictedUser);
+        }
+        let identity = Arc::clone(user.identity.as_ref().map_err(|error| *error)?);
+        // Last, for a client that is told to try again may do so with the same signature.
+        self.use_once(method, [consumer, token], &parameters)?;
+        Ok(UserCtx { identity, handler: HandlerName::Oauth }.into())
+    }
+
+    fn method(
+        &self,
+        parameters: &Parameters<'_>,
+        asking: &Asking<'_>,
+    ) -> Result<SignatureMethod, Error> {
+        let name = parameters.get("oauth_signature_method").unwrap_or_default();
+        let method: SignatureMethod = str::from_utf8(name).unwrap_or_default().parse().map_err(
+            |error: signature::UnknownSignatureMethod| {
+                Error::bad_request(format!("oauth_signature_method: {error}."))
+            },
+        )?;
+        if method == SignatureMethod::Plaintext && !asking.client.https && !self.allow_plaintext {
+            return Err(Error::bad_request("PLAINTEXT signatures are accepted over TLS only."));
+        }
+        Ok(method)
+    }
+
+    /// A timestamp near now and a nonce that is new. PLAINTEXT signs neither, and may leave both
+    /// out (RFC 5849 section 3.1).
+    fn use_once(
+        &self,
+        method: SignatureMethod,
+        [consumer, token]: [&[u8]; 2],
+        parameters: &Parameters<'_>,
+    ) -> Result<(), OauthError> {
+        let (timestamp, nonce) = (parameters.get("oauth_timestamp"), parameters.get("oauth_nonce"));
+        if method == SignatureMethod::Plaintext && timestamp.is_none() && nonce.is_none() {
+            return Ok(());
+        }
+        let refused = |refused| match refused {
+            Refused::Stale => OauthError::Timestamp(self.nonces.window()),
+            Refused::Replayed => OauthError::Nonce,
+            Refused::Full => OauthError::Overloaded,
+        };
+        let timestamp = timestamp.and_then(seconds).ok_or_else(|| refused(Refused::Stale))?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.nonces.check(now.as_secs(), timestamp).map_err(refused)?;
+        let nonce = nonce.filter(|nonce| !nonce.is_empty()).ok_or(OauthError::Nonce)?;
+        self.nonces.remember(now.as_secs(), timestamp, [consumer, token, nonce]).map_err(refused)
+    }
+}
+
+/// A timestamp is a positive integer (RFC 5849 section 3.3), and only digits are one.
+fn seconds(text: &[u8]) -> Option<u64> {
+    let text = str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+/// Whether the body is a form, and one part of it at that (RFC 5849 section 3.4.1.3.1).
+fn is_form(asking: &Asking<'_>) -> bool {
+    let Some(content_type) = asking.headers.get(header::CONTENT_TYPE) else { return false };
+    let media_type = content_type.as_bytes().split(|byte| *byte == b';').next();
+    media_type.is_some_and(|media_type| {
+        media_type.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    })
+}
