@@ -62,7 +62,7 @@ impl ClientBody {
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; what has been read is then lost.
+    /// [`ReadError`]. A body that is too large can still be passed on.
     pub async fn read(&mut self, limit: usize) -> Result<Bytes, ReadError> {
         if self.size_hint().lower() > limit as u64 {
             return Err(ReadError::TooLarge(limit));
@@ -73,10 +73,11 @@ impl ClientBody {
                 if timed_out(&error) { ReadError::Slow } else { ReadError::Broken }
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            if whole.len() + data.len() > limit {
+            whole.extend_from_slice(&data);
+            if whole.len() > limit {
+                self.ahead = whole.freeze();
                 return Err(ReadError::TooLarge(limit));
             }
-            whole.extend_from_slice(&data);
         }
         self.ahead = whole.freeze();
         Ok(self.ahead.clone())

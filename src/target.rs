@@ -79,6 +79,9 @@ impl Target {
     #[must_use]
     pub fn without(&self, unwanted: impl Fn(&[u8]) -> bool) -> Option<PathAndQuery> {
         let query = self.0.query()?;
+        if !self.query_pairs().any(|(name, _)| unwanted(&name)) {
+            return None;
+        }
         let mut kept = String::with_capacity(query.len());
         let mut last_goes = false;
         for pair in query.split_inclusive(['&', ';']) {
@@ -87,9 +90,6 @@ impl Target {
             if !last_goes {
                 kept.push_str(pair);
             }
-        }
-        if kept.len() == query.len() {
-            return None;
         }
         // What ended the last pair that stays led to one that goes.
         if last_goes && !query.ends_with(['&', ';']) {

@@ -29,6 +29,16 @@ pub struct Presented {
     pub proxy: ProxyHeaders,
 }
 
+impl Presented {
+    /// Whether there is anything that a handler could look at.
+    #[must_use]
+    pub fn is_something(&self) -> bool {
+        self.authorization.is_some()
+            || self.session_cookie.is_some()
+            || self.proxy.username.is_some()
+    }
+}
+
 /// The identity headers, each as it was sent exactly once.
 #[derive(Debug, Default)]
 pub struct ProxyHeaders {

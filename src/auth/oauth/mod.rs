@@ -15,14 +15,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderMap, header::CONTENT_TYPE};
 
-use super::{Asking, Outcome};
+use super::{Asking, Client, Outcome, Presented};
 use crate::{
+    client_body::ReadError,
     couch::Users,
     error::{Error, OauthError},
     secret::Secret,
-    user_ctx::{HandlerName, UserCtx},
+    user_ctx::{HandlerName, Identity, UserCtx},
 };
 use credentials::{Found, Source};
 use nonce::{Nonces, Refused};
@@ -72,68 +73,90 @@ impl OauthHandler {
     }
 
     pub(super) async fn authenticate(&self, asking: &mut Asking<'_>) -> Result<Outcome, Error> {
-        let header = asking.presented.authorization.as_ref().and_then(|h| of_oauth(h.as_bytes()));
-        let has_parameters =
-            header.is_some() || asking.target.query_pairs().any(|(name, _)| is_protocol(&name));
-        // Parameters stand in one place (RFC 5849 section 3.5): with another Authorization header,
-        // not in the body.
-        let may_be_in_form = asking.presented.authorization.is_none() && is_form(asking);
-        if !has_parameters && !may_be_in_form {
+        let is_said = header(asking.presented).is_some()
+            || asking.target.query_pairs().any(|(name, _)| is_protocol(&name));
+        if !is_said && !is_form(asking.headers) {
             return Ok(Outcome::NotMine);
         }
         // Boxed: few requests are signed, but the futures of all would hold it.
-        Box::pin(self.authenticate_signed(asking)).await
+        Box::pin(self.authenticate_signed(asking, is_said)).await
     }
 
-    async fn authenticate_signed(&self, asking: &mut Asking<'_>) -> Result<Outcome, Error> {
-        let form =
-            if is_form(asking) { asking.body.read(MAX_FORM).await? } else { Bytes::default() };
-        let header = asking.presented.authorization.as_ref().and_then(|h| of_oauth(h.as_bytes()));
-        let parameters =
-            Parameters::collect(header.unwrap_or_default(), asking.target.query_bytes(), &form)
-                .map_err(|malformed| Error::bad_request(malformed.to_string()))?;
+    /// `is_said`: header or query say that the request is signed.
+    async fn authenticate_signed(
+        &self,
+        asking: &mut Asking<'_>,
+        is_said: bool,
+    ) -> Result<Outcome, Error> {
+        let mut form = Bytes::new();
+        if is_form(asking.headers) {
+            form = match asking.body.read(MAX_FORM).await {
+                Ok(form) => form,
+                // curl calls everything a form; who says in another way who he is goes on.
+                Err(ReadError::TooLarge(_)) if !is_said && asking.presented.is_something() => {
+                    return Ok(Outcome::NotMine);
+                }
+                Err(error) => return Err(error.into()),
+            };
+        }
+        let header = header(asking.presented).unwrap_or_default();
+        let parameters = Parameters::collect(header, asking.target.query_bytes(), &form)
+            .map_err(|malformed| Error::bad_request(malformed.to_string()))?;
         let Some(consumer) = parameters.get("oauth_consumer_key") else {
             return Ok(Outcome::NotMine);
         };
         if parameters.get("oauth_version").is_some_and(|version| version != b"1.0") {
             return Err(OauthError::Version.into());
         }
-        let method = self.method(&parameters, asking)?;
         let token = parameters.get("oauth_token").unwrap_or_default();
-        let found = self.credentials.find(consumer, token).await?;
+        let method = self.method(&parameters, asking.client)?;
+        let request = Signable {
+            method: asking.method.as_str(),
+            https: asking.client.https,
+            host: asking.host,
+            path: asking.target.path(),
+        };
+        let username = self.verified(&request, &parameters, method, [consumer, token]).await?;
+        let identity = self.identity(&username).await?;
+        // Last, for a client that is told to try again may do so with the same signature.
+        self.use_once(&parameters, method, [consumer, token])?;
+        Ok(UserCtx { identity, handler: HandlerName::Oauth }.into())
+    }
 
+    /// The name of the token's user, if the signature holds. For an unknown pair one is computed
+    /// all the same.
+    async fn verified(
+        &self,
+        request: &Signable<'_>,
+        parameters: &Parameters<'_>,
+        method: SignatureMethod,
+        [consumer, token]: [&[u8]; 2],
+    ) -> Result<String, Error> {
+        let found = self.credentials.find(consumer, token).await?;
         let secrets = found.as_ref().unwrap_or(&self.nobody);
         let verified = method.verifies(
             parameters.signature().unwrap_or_default(),
-            &Signable {
-                method: asking.method.as_str(),
-                https: asking.client.https,
-                host: asking.host,
-                path: asking.target.path(),
-            },
+            request,
             parameters.signed(),
             &secrets.consumer_secret,
             &secrets.token_secret,
         );
         let found = found.ok_or(OauthError::UnknownPair)?;
-        if !verified {
-            return Err(OauthError::Signature.into());
-        }
+        if verified { Ok(found.username) } else { Err(OauthError::Signature.into()) }
+    }
 
-        let user = self.users.find(&found.username).await?.ok_or(OauthError::NoUser)?;
+    async fn identity(&self, username: &str) -> Result<Arc<Identity>, Error> {
+        let user = self.users.find(username).await?.ok_or(OauthError::NoUser)?;
         if user.conflicted {
             return Err(Error::ConflictedUser);
         }
-        let identity = Arc::clone(user.identity.as_ref().map_err(|error| *error)?);
-        // Last, for a client that is told to try again may do so with the same signature.
-        self.use_once(method, [consumer, token], &parameters)?;
-        Ok(UserCtx { identity, handler: HandlerName::Oauth }.into())
+        Ok(Arc::clone(user.identity.as_ref().map_err(|error| *error)?))
     }
 
     fn method(
         &self,
         parameters: &Parameters<'_>,
-        asking: &Asking<'_>,
+        client: Client,
     ) -> Result<SignatureMethod, Error> {
         let name = parameters.get("oauth_signature_method").unwrap_or_default();
         let method: SignatureMethod = str::from_utf8(name).unwrap_or_default().parse().map_err(
@@ -141,7 +164,7 @@ impl OauthHandler {
                 Error::bad_request(format!("oauth_signature_method: {error}."))
             },
         )?;
-        if method == SignatureMethod::Plaintext && !asking.client.https && !self.allow_plaintext {
+        if method == SignatureMethod::Plaintext && !client.https && !self.allow_plaintext {
             return Err(Error::bad_request("PLAINTEXT signatures are accepted over TLS only."));
         }
         Ok(method)
@@ -151,9 +174,9 @@ impl OauthHandler {
     /// out (RFC 5849 section 3.1).
     fn use_once(
         &self,
+        parameters: &Parameters<'_>,
         method: SignatureMethod,
         [consumer, token]: [&[u8]; 2],
-        parameters: &Parameters<'_>,
     ) -> Result<(), OauthError> {
         let (timestamp, nonce) = (parameters.get("oauth_timestamp"), parameters.get("oauth_nonce"));
         if method == SignatureMethod::Plaintext && timestamp.is_none() && nonce.is_none() {
@@ -178,9 +201,14 @@ fn seconds(text: &[u8]) -> Option<u64> {
     text.parse().ok()
 }
 
+/// The parameters of an `Authorization: OAuth` header.
+fn header(presented: &Presented) -> Option<&[u8]> {
+    presented.authorization.as_ref().and_then(|header| of_oauth(header.as_bytes()))
+}
+
 /// Whether the body is a form, and one part of it at that (RFC 5849 section 3.4.1.3.1).
-fn is_form(asking: &Asking<'_>) -> bool {
-    let Some(content_type) = asking.headers.get(header::CONTENT_TYPE) else { return false };
+fn is_form(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return false };
     let media_type = content_type.as_bytes().split(|byte| *byte == b';').next();
     media_type.is_some_and(|media_type| {
         media_type.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")

@@ -36,7 +36,7 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     ///
-    /// When the header is malformed, or a protocol parameter comes twice.
+    /// When the header is malformed, or a protocol parameter of a signed request comes twice.
     pub fn collect(header: &'a [u8], query: &'a [u8], body: &'a [u8]) -> Result<Self, Malformed> {
         let mut signed = in_header(header)?;
         signed.extend(form_pairs(query));
@@ -44,7 +44,9 @@ impl<'a> Parameters<'a> {
         let mut protocol: Vec<&[u8]> =
             signed.iter().map(|(name, _)| &**name).filter(|name| is_protocol(name)).collect();
         protocol.sort_unstable();
-        if protocol.windows(2).any(|pair| pair[0] == pair[1]) {
+        // Without a consumer key nothing was signed, whatever the names.
+        let is_signed = protocol.binary_search(&&b"oauth_consumer_key"[..]).is_ok();
+        if is_signed && protocol.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Malformed::Twice);
         }
         let signature = signed.iter().position(|(name, _)| **name == *b"oauth_signature");
@@ -163,15 +165,17 @@ mod tests {
 
     #[test]
     fn a_protocol_parameter_stands_once_in_all_places_together() {
+        const KEY: &str = "oauth_consumer_key=\"k\"";
         let collect = |header: &'static str, query: &'static str, form: &'static str| {
             Parameters::collect(header.as_bytes(), query.as_bytes(), form.as_bytes()).err()
         };
-        assert_eq!(collect("oauth_a=\"1\"", "oauth_b=1&c=1&c=1", "oauth_c=1;c=1"), None);
+        assert_eq!(collect(KEY, "oauth_b=1&c=1&c=1", "oauth_c=1;c=1"), None);
+        assert_eq!(collect("", "oauth_a;oauth_a", ""), None);
         for (header, query, form) in [
-            ("oauth_a=\"1\", oauth_a=\"1\"", "", ""),
-            ("oauth_a=\"1\"", "oauth_a=2", ""),
-            ("oauth_a=\"1\"", "", "x&oauth%5Fa"),
-            ("", "oauth_signature=1;oauth_signature=1", ""),
+            ("oauth_consumer_key=\"1\", oauth_consumer_key=\"1\"", "", ""),
+            (KEY, "oauth_a;oauth_a=2", ""),
+            (KEY, "oauth_a=1", "x&oauth%5Fa"),
+            ("", "oauth_consumer_key=1", "oauth_signature=1;oauth_signature=1"),
         ] {
             assert_eq!(collect(header, query, form), Some(Malformed::Twice), "{header} {query}");
         }
