@@ -6,7 +6,10 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,10 +24,12 @@ const SHARD_CAPACITY: usize = 1792;
 /// Only a keyed hash of 64 bits is kept of each. With a window of `w` seconds there are
 /// `2 * w + 1` seconds whose timestamps are accepted, so at most `(2 * w + 1)` times 147 KB are in
 /// use: 89 MB for the default of 300 s however clients behave, and half of it when their clocks
-/// are right.
+/// are right, for what is out of the window is forgotten with the next request.
 #[derive(Debug)]
 pub struct Nonces {
     window: u64,
+    /// The latest second in which a request was accepted: what is out of its window is forgotten.
+    latest: AtomicU64,
     seconds: Box<[[Mutex<Used>; SHARDS]]>,
     hash: RandomState,
 }
@@ -53,7 +58,7 @@ impl Nonces {
         let window = window.as_secs();
         // One for every second of the window, before and after now.
         let seconds = (0..=2 * window).map(|_| Default::default()).collect();
-        Self { window, seconds, hash: RandomState::new() }
+        Self { window, latest: 0.into(), seconds, hash: RandomState::new() }
     }
 
     /// The window in seconds.
@@ -83,18 +88,18 @@ impl Nonces {
         [consumer, token, nonce]: [&[u8]; 3],
     ) -> Result<(), Refused> {
         self.check(now, timestamp)?;
+        self.advance(now);
         let hash = self.hash.hash_one((consumer, token, nonce));
-        let Ok(second) = usize::try_from(timestamp % self.seconds.len() as u64) else {
-            return Err(Refused::Full);
-        };
         // The lowest bits choose the place in the table.
         let shard = usize::from((hash >> 61) as u8);
-        let mut used = self.seconds[second][shard].lock().unwrap_or_else(PoisonError::into_inner);
-        if used.timestamp < timestamp {
-            *used = Used { timestamp, nonces: HashSet::new() };
-        } else if used.timestamp > timestamp {
-            // The clock was set back: what was used then is remembered no more.
+        let mut used = self.shards(timestamp)[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        // Behind the lock: what is in the window of the latest second cannot be forgotten now. A
+        // clock that is set back brings nothing back into the window.
+        if timestamp < self.oldest() {
             return Err(Refused::Stale);
+        }
+        if used.timestamp != timestamp {
+            *used = Used { timestamp, nonces: HashSet::new() };
         }
         if used.nonces.contains(&hash) {
             return Err(Refused::Replayed);
@@ -104,6 +109,32 @@ impl Nonces {
         }
         used.nonces.insert(hash);
         Ok(())
+    }
+
+    /// Forgets what is out of the window now.
+    fn advance(&self, now: u64) {
+        let before = self.latest.fetch_max(now, Ordering::SeqCst);
+        let oldest = self.oldest();
+        let passed = now.saturating_sub(before).min(self.seconds.len() as u64);
+        for timestamp in oldest.saturating_sub(passed)..oldest {
+            for used in self.shards(timestamp) {
+                let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+                if used.timestamp < oldest {
+                    *used = Used::default();
+                }
+            }
+        }
+    }
+
+    /// The oldest timestamp whose nonces are remembered.
+    fn oldest(&self) -> u64 {
+        self.latest.load(Ordering::SeqCst).saturating_sub(self.window)
+    }
+
+    fn shards(&self, timestamp: u64) -> &[Mutex<Used>; SHARDS] {
+        let len = self.seconds.len() as u64;
+        // There are fewer seconds than memory has places.
+        &self.seconds[usize::try_from(timestamp % len).unwrap_or_default()]
     }
 }
 
@@ -164,8 +195,16 @@ mod tests {
                 assert_eq!(again, Err(Refused::Replayed));
             }
         }
-        let tables = nonces.seconds.iter().flatten();
-        assert!(tables.map(|used| used.lock().unwrap().nonces.capacity()).max() <= Some(1792));
+        let tables: Vec<usize> = nonces
+            .seconds
+            .iter()
+            .flatten()
+            .map(|used| used.lock().unwrap().nonces.capacity())
+            .collect();
+        assert!(tables.iter().max() <= Some(&SHARD_CAPACITY), "{tables:?}");
+        // What is out of the window takes no room.
+        let in_use = tables.iter().filter(|capacity| **capacity > 0).count();
+        assert_eq!(in_use, usize::try_from(window).unwrap() * SHARDS);
     }
 
     #[test]
@@ -187,8 +226,11 @@ mod tests {
     fn a_clock_that_was_set_back_admits_no_replay() {
         let nonces = Nonces::new(Duration::from_secs(300));
         assert_eq!(remember(&nonces, NOW, NOW, "n"), Ok(()));
-        // The same place in the ring.
-        assert_eq!(remember(&nonces, NOW - 601, NOW - 601, "n"), Err(Refused::Stale));
-        assert_eq!(remember(&nonces, NOW, NOW, "n"), Err(Refused::Replayed));
+        assert_eq!(remember(&nonces, NOW + 400, NOW + 400, "n"), Ok(()));
+        // Forgotten, and therefore not believed; nor is its place in the ring given away.
+        assert_eq!(remember(&nonces, NOW, NOW, "n"), Err(Refused::Stale));
+        assert_eq!(remember(&nonces, NOW - 201, NOW - 201, "n"), Err(Refused::Stale));
+        assert_eq!(remember(&nonces, NOW + 399, NOW + 399, "n"), Ok(()));
+        assert_eq!(remember(&nonces, NOW + 400, NOW + 400, "n"), Err(Refused::Replayed));
     }
 }
