@@ -22,15 +22,27 @@ const DESIGN: &str = "_design/oauth";
 const VIEW: &str = "oauth_credentials";
 
 /// Every pair of a consumer key and a token that one user document holds.
+///
+/// A user writes his document as he likes: what he writes must not cost the others their view, as
+/// millions of pairs would, nor give him secrets of one letter, as those of a string would.
 const MAP: &str = "function (doc) {
-  var oauth = doc.type === 'user' && doc.oauth;
-  if (!oauth || !oauth.consumer_keys || !oauth.tokens) return;
-  Object.keys(oauth.consumer_keys).forEach(function (consumer) {
-    Object.keys(oauth.tokens).forEach(function (token) {
+  function secrets(field) {
+    if (!field || typeof field !== 'object' || Array.isArray(field)) return [];
+    return Object.keys(field).filter(function (name) {
+      var secret = field[name];
+      return typeof secret === 'string' && name.length <= 1024 && secret.length <= 1024;
+    });
+  }
+  if (doc.type !== 'user' || !doc.oauth) return;
+  if (typeof doc.name !== 'string' || doc.name.length > 2048) return;
+  var consumers = secrets(doc.oauth.consumer_keys), tokens = secrets(doc.oauth.tokens);
+  if (consumers.length * tokens.length > 1000) return;
+  consumers.forEach(function (consumer) {
+    tokens.forEach(function (token) {
       emit([consumer, token], {
         username: doc.name,
-        consumer_secret: oauth.consumer_keys[consumer],
-        token_secret: oauth.tokens[token]
+        consumer_secret: doc.oauth.consumer_keys[consumer],
+        token_secret: doc.oauth.tokens[token]
       });
     });
   });
@@ -39,11 +51,15 @@ const MAP: &str = "function (doc) {
 /// Pairs, known or not, are remembered in about this much memory, in bytes.
 const CAPACITY: u64 = 32 * 1024 * 1024;
 
-/// What remembering a pair costs beside its names, in bytes, roughly.
+/// What remembering a pair costs beside names and secrets, in bytes, roughly.
 const WEIGHT: usize = 512;
 
 /// Nobody's consumer key or token is longer, in bytes.
 const MAX_NAME: usize = 1024;
+
+/// The longest key of the view that is asked for, in bytes as it stands in the target: CouchDB takes
+/// request lines of 8 KiB.
+const MAX_KEY: usize = 7 * 1024;
 
 /// The credentials of user documents, remembered until any user changes.
 #[derive(Debug)]
@@ -93,12 +109,22 @@ struct ViewValue {
     token_secret: String,
 }
 
+impl OauthRow {
+    fn weight(&self) -> usize {
+        let secrets = [&self.consumer_secret, &self.token_secret];
+        WEIGHT
+            + self.username.len()
+            + secrets.map(|secret| secret.as_bytes().len()).iter().sum::<usize>()
+    }
+}
+
 impl OauthView {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new(users: Arc<Users>) -> Self {
-        let weigher = |(consumer, token): &(String, String), _: &Remembered| {
-            u32::try_from(consumer.len() + token.len() + WEIGHT).unwrap_or(u32::MAX)
+        let weigher = |(consumer, token): &(String, String), remembered: &Remembered| {
+            let rows: usize = remembered.rows.iter().map(OauthRow::weight).sum();
+            u32::try_from(consumer.len() + token.len() + rows + WEIGHT).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(CAPACITY).weigher(weigher).build();
         Self { users, cache }
@@ -147,8 +173,12 @@ impl OauthView {
 
     async fn read(&self, consumer: &str, token: &str) -> Result<Remembered, CouchError> {
         let (read_at, as_of) = (Instant::now(), self.users.changes());
-        let key = json!([consumer, token]).to_string();
-        let rows = self.query(&format!("key={}", encode(&key))).await?;
+        let key = encode(&json!([consumer, token]).to_string()).to_string();
+        let rows = if key.len() > MAX_KEY {
+            Vec::new()
+        } else {
+            self.query(&format!("key={key}")).await?
+        };
         let rows = rows.into_iter().map(|(_, row)| row).collect();
         Ok(Remembered { rows, read_at, as_of })
     }
