@@ -154,6 +154,9 @@ pub enum OauthError {
     /// The token's user does not exist.
     #[error("The user of this OAuth token does not exist.")]
     NoUser,
+    /// The token is a server admin's, and its secret is in a user document.
+    #[error("A user document does not speak for a server admin.")]
+    ServerAdmin,
     /// More requests were signed in one second than are remembered.
     #[error("Too many requests are signed in one second, sign again.")]
     Overloaded,
@@ -165,9 +168,11 @@ impl OauthError {
             Self::Version => (StatusCode::BAD_REQUEST, "invalid_oauth_version"),
             Self::UnknownPair => (StatusCode::BAD_REQUEST, "invalid_consumer_token_pair"),
             Self::AmbiguousPair => (StatusCode::BAD_REQUEST, "oauth_token_consumer_key_pair"),
-            Self::Signature | Self::Timestamp(_) | Self::Nonce | Self::NoUser => {
-                (StatusCode::UNAUTHORIZED, "unauthorized")
-            }
+            Self::Signature
+            | Self::Timestamp(_)
+            | Self::Nonce
+            | Self::NoUser
+            | Self::ServerAdmin => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
         }
     }

@@ -36,6 +36,13 @@ pub struct Found {
 }
 
 impl Source {
+    /// Whether a server admin's credentials may be here. Where users may sign up, anybody may write
+    /// a user document of an admin's name; CouchDB takes nothing but roles from it.
+    #[must_use]
+    pub fn may_be_of_admins(&self) -> bool {
+        matches!(self, Self::Ini(_))
+    }
+
     /// Finds credentials; as in CouchDB 1.x (`couch_httpd_oauth:get_callback_params`), an empty
     /// secret or name is none.
     ///

@@ -150,7 +150,11 @@ impl OauthHandler {
         if user.conflicted {
             return Err(Error::ConflictedUser);
         }
-        Ok(Arc::clone(user.identity.as_ref().map_err(|error| *error)?))
+        let identity = user.identity.as_ref().map_err(|error| *error)?;
+        if !self.credentials.may_be_of_admins() && identity.roles().any(|role| role == "_admin") {
+            return Err(OauthError::ServerAdmin.into());
+        }
+        Ok(Arc::clone(identity))
     }
 
     fn method(
