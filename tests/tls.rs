@@ -13,78 +13,8 @@ use std::{
     sync::Arc,
 };
 
-use rcgen::{CertificateParams, Issuer, KeyPair};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
-    crypto::ring::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
-    server::WebPkiClientVerifier,
-};
-use support::{Gate, Recorder, StreamUpstream, basic, http::request};
-use tempfile::TempDir;
-
-/// A certificate authority, and the files of what it has issued.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
-    files: TempDir,
-}
-
-impl Authority {
-    /// Its certificate is in `ca.pem`.
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let files = TempDir::new().unwrap();
-        fs::write(files.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self { certificate: certificate.der().clone(), issuer: Issuer::new(params, key), files }
-    }
-
-    /// Issues a certificate to `NAME.pem`, with its key in `NAME-key.pem`.
-    fn issue(&self, name: &str, host: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        fs::write(self.files.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
-        fs::write(self.files.path().join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
-        (certificate.der().clone(), PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.files.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        roots
-    }
-
-    /// The `[ssl]` section for a certificate of this machine's.
-    fn ssl(&self) -> String {
-        self.issue("server", "127.0.0.1");
-        let (cert, key) = (self.file("server.pem"), self.file("server-key.pem"));
-        format!("[ssl]\ncert_file = {cert}\nkey_file = {key}\nport = 0\n")
-    }
-
-    /// A connection to couchgate that trusts this authority alone.
-    fn connect(
-        &self,
-        address: SocketAddr,
-        version: &'static rustls::SupportedProtocolVersion,
-    ) -> StreamOwned<ClientConnection, TcpStream> {
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(self.roots())
-            .with_no_client_auth();
-        let name = address.ip().into();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        StreamOwned::new(connection, TcpStream::connect(address).unwrap())
-    }
-}
+use rustls::{ServerConfig, crypto::ring::default_provider, server::WebPkiClientVerifier};
+use support::{Authority, Gate, Recorder, StreamUpstream, basic, http::request};
 
 /// Sends a request that is the last, and reads to the end of the connection.
 fn exchange(

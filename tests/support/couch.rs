@@ -152,8 +152,8 @@ pub fn unique(what: &str) -> String {
     format!("cg-{what}-{:x}-{}-{count}", run.as_micros(), std::process::id())
 }
 
-/// Installs the server's packages as the lockfile has them, once and again when it changes.
-fn install(directory: &Path) {
+/// Installs a directory's npm packages as its lockfile has them, once and again when it changes.
+pub fn install(directory: &Path) {
     let lock = std::fs::File::create(directory.join(".install.lock")).unwrap();
     // Several test programs may come here at the same time.
     lock.lock().unwrap();

@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::must_use_candidate, clippy::missing_panics_doc, reason = "tests")]
 
+pub mod authority;
 pub mod couch;
 pub mod gate;
 pub mod http;
@@ -15,6 +16,7 @@ pub mod relay;
 pub mod sign;
 pub mod stream;
 
+pub use authority::Authority;
 pub use couch::Couch;
 pub use gate::Gate;
 pub use http::{Connection, Reply, basic};
