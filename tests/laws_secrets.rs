@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "laws_secrets/oauth.rs"]
+mod oauth;
 mod support;
 
 use serde_json::json;
@@ -18,7 +20,10 @@ const SECRET: &str = "canary-shared-secret";
 const INI: &str = "[chttpd_auth]\nsecret = canary-shared-secret, canary-old-secret\n\
     [admins]\nroot = canary-admin-password\nother = -hashed-canary-admin-hash,canary-admin-salt\n\
     [jwt_keys]\nhmac:_default = canary-jwt-key\n\
-    [oauth_consumer_secrets]\nkey = canary-oauth-secret\n\
+    [oauth_consumer_secrets]\nkey = canary-consumer-secret\n\
+    [oauth_token_secrets]\ntoken = canary-token-secret\n\
+    [oauth_token_users]\ntoken = jan\n\
+    [couch_httpd_oauth]\nallow_plaintext = true\n\
     [log]\nlevel = debug\n";
 
 fn upstream() -> Recorder {
@@ -151,7 +156,12 @@ fn no_secret_turns_up_anywhere() {
         ["canary", "Y2FuYXJ5", "7700770077007"].map(str::to_owned).to_vec();
     // What couchgate tells upstream is as good as a password to it.
     secrets.extend(["jan", "couchgate", "couchgate-forged-user"].map(|name| token(SECRET, name)));
-    let replies = entrust(&gate, &mut secrets);
+    let mut replies = entrust(&gate, &mut secrets);
+    let signed = oauth::sign(&gate, &mut secrets);
+    for status in [200, 400, 401] {
+        assert!(signed.iter().any(|reply| reply.status == status), "no signed request is {status}");
+    }
+    replies.extend(signed);
     secrets.extend(
         simple_user("", "canary-password", &[])["password_sha"].as_str().map(str::to_owned),
     );
@@ -201,6 +211,8 @@ fn no_secret_turns_up_in_what_is_wrong_with_the_configuration() {
         "[chttpd_auth]\nsecret = canary\n[couchgate]\nnonsense = 1\nupstream = http://a:canary@couch:5984\n",
         "[chttpd_auth]\nsecret = canary\ntimeout = soon\n[admins]\nroot canary\n",
         "[admins]\nroot = canary\n[jwt_keys]\nhmac:_default canary\n",
+        "[oauth_consumer_secrets]\nkey = canary\n[oauth_token_secrets]\ntoken canary\n",
+        "[oauth_token_secrets]\ntoken = canary\nother_file = /nonexistent\n[chttpd_auth]\ntimeout = x\n",
     ]
     .into_iter()
     .enumerate()

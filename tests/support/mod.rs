@@ -10,6 +10,7 @@ pub mod couch;
 pub mod gate;
 pub mod http;
 pub mod link;
+pub mod oauth;
 pub mod place;
 pub mod recorder;
 pub mod relay;
