@@ -166,13 +166,13 @@ pub fn base_string(request: &Signable<'_>, parameters: &[Parameter<'_>]) -> Stri
 /// The base string URI (RFC 5849 section 3.4.1.2): scheme and host in lower case, without the
 /// scheme's default port, the path as it is.
 fn base_string_uri(request: &Signable<'_>) -> String {
-    let (scheme, default_port) = if request.https { ("https", 443) } else { ("http", 80) };
+    let (scheme, default_port) = if request.https { ("https", "443") } else { ("http", "80") };
     let host = request.host.to_ascii_lowercase();
-    // A colon of an IPv6 address stands before its bracket.
-    let without_port = match host.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => {
-            let is_default = port.is_empty() || port.parse() == Ok(default_port);
-            if is_default { name } else { &host }
+    // The colons of an IPv6 address stand before its bracket.
+    let name_end = host.find(']').unwrap_or_default();
+    let without_port = match host[name_end..].split_once(':') {
+        Some((_, port)) if port.is_empty() || port.trim_start_matches('0') == default_port => {
+            &host[..host.len() - port.len() - 1]
         }
         _ => &host,
     };
