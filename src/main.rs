@@ -3,14 +3,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks")]
 
 use std::{
-    io::{BufRead, stdin},
+    io::{BufRead, Write, stdin, stdout},
     process::ExitCode,
 };
 
 use clap::Parser;
 use couchgate::{
     app::{self, App, StartError},
-    cli::{Cli, Command, HashArgs, SourceArgs},
+    cli::{Cli, Command, HashArgs, Lines, OauthArgs, SourceArgs, oauth as cli_oauth},
     config::{Config, ini::Fault},
     couch::probe,
     passwords::PasswordHash,
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Some(Command::Run(sources)) => run(&sources),
         Some(Command::Check(sources)) => check(&sources),
         Some(Command::HashPassword(arguments)) => hash_password(&arguments),
+        Some(Command::Oauth(arguments)) => oauth(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,9 +38,6 @@ fn main() -> ExitCode {
         }
     }
 }
-
-/// What to tell the operator, a line each.
-type Lines = Vec<String>;
 
 fn run(sources: &SourceArgs) -> Result<(), Lines> {
     let config = load(sources)?;
@@ -87,6 +85,14 @@ fn hash_password(arguments: &HashArgs) -> Result<(), Lines> {
     let hash = PasswordHash::pbkdf2(password, &salt, arguments.prf, arguments.iterations);
     println!("{}", hash.to_admin_value());
     Ok(())
+}
+
+fn oauth(arguments: &OauthArgs) -> Result<(), Lines> {
+    let mut text = Zeroizing::new(runtime()?.block_on(cli_oauth::run(arguments))?.join("\n"));
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    stdout().write_all(text.as_bytes()).map_err(line)
 }
 
 fn load(sources: &SourceArgs) -> Result<Config, Lines> {

@@ -13,6 +13,7 @@ mod handlers;
 pub mod ini;
 mod network;
 mod oauth;
+pub mod oauth_edit;
 mod read;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};

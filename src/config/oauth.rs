@@ -12,9 +12,9 @@ use crate::{
 };
 
 const OAUTH: Sections = &["couch_httpd_oauth"];
-const CONSUMER_SECRETS: &str = "oauth_consumer_secrets";
-const TOKEN_SECRETS: &str = "oauth_token_secrets";
-const TOKEN_USERS: &str = "oauth_token_users";
+pub(super) const CONSUMER_SECRETS: &str = "oauth_consumer_secrets";
+pub(super) const TOKEN_SECRETS: &str = "oauth_token_secrets";
+pub(super) const TOKEN_USERS: &str = "oauth_token_users";
 
 /// The longest window, in seconds: nonces are remembered for twice as long.
 const MAX_WINDOW: u32 = 3600;
@@ -41,9 +41,7 @@ pub(super) fn credentials(fields: &mut Fields<'_>) -> IniCredentials {
 fn secrets(fields: &mut Fields<'_>, section: &str) -> HashMap<String, Secret> {
     let mut secrets = HashMap::new();
     for (key, entry) in fields.ini.section(section) {
-        // CouchDB 1.x may have had a key of such a name, with a secret that is no path.
-        let name = key.strip_suffix("_file").filter(|_| entry.value.starts_with('/'));
-        let Some(name) = name else {
+        let Some(name) = name_of_file(key, &entry.value) else {
             secrets.insert(key.to_owned(), Secret::from(entry.value.as_str()));
             continue;
         };
@@ -55,6 +53,12 @@ fn secrets(fields: &mut Fields<'_>, section: &str) -> HashMap<String, Secret> {
         }
     }
     secrets
+}
+
+/// The name whose secret is in a file. CouchDB 1.x may have had a key of such a name, with a secret
+/// that is no path.
+pub(super) fn name_of_file<'a>(key: &'a str, value: &str) -> Option<&'a str> {
+    key.strip_suffix("_file").filter(|_| value.starts_with('/'))
 }
 
 /// What lets nobody in although somebody wrote it down.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    client::{CouchError, encode},
+    client::{Couch, CouchError, encode},
     users::{ID_PREFIX, Users, unavailable},
 };
 use crate::{
@@ -88,7 +88,7 @@ pub struct OauthRow {
 }
 
 /// A consumer key, a token, and whose they are.
-type Found = ((String, String), OauthRow);
+pub(super) type Found = ((String, String), OauthRow);
 
 #[derive(Deserialize)]
 struct View {
@@ -177,49 +177,49 @@ impl OauthView {
         let rows = if key.len() > MAX_KEY {
             Vec::new()
         } else {
-            self.query(&format!("key={key}")).await?
+            let (couch, db) = (self.users.couch(), self.users.authentication_db());
+            query(couch, db, &format!("key={key}")).await?
         };
         let rows = rows.into_iter().map(|(_, row)| row).collect();
         Ok(Remembered { rows, read_at, as_of })
     }
+}
 
-    /// All credentials, each after its consumer key and token.
-    ///
-    /// # Errors
-    ///
-    /// When the view cannot be read.
-    pub async fn all(&self) -> Result<Vec<Found>, CouchError> {
-        self.query("").await
-    }
+/// All credentials, each after its consumer key and token.
+///
+/// # Errors
+///
+/// When the view cannot be read.
+pub async fn all_oauth_rows(couch: &Couch, db: &str) -> Result<Vec<Found>, CouchError> {
+    query(couch, db, "").await
+}
 
-    async fn query(&self, query: &str) -> Result<Vec<Found>, CouchError> {
-        let db = encode(self.users.authentication_db());
-        let path = format!("/{db}/{DESIGN}/_view/{VIEW}?{query}");
-        let couch = self.users.couch();
-        let mut reply = couch.get(&path).await?;
-        if reply.status == StatusCode::NOT_FOUND {
-            let design = json!({
-                "_id": DESIGN,
-                "language": "javascript",
-                "views": { VIEW: { "map": MAP } },
-            });
-            match couch.put(&format!("/{db}/{DESIGN}"), &design).await?.status {
-                // Another instance may have been faster.
-                status if status.is_success() || status == StatusCode::CONFLICT => {
-                    tracing::info!(db = self.users.authentication_db(), "{DESIGN} is created");
-                }
-                // Without an authentication database there are no users.
-                StatusCode::NOT_FOUND => return Ok(Vec::new()),
-                status => return Err(CouchError::Status(status)),
+async fn query(couch: &Couch, db: &str, query: &str) -> Result<Vec<Found>, CouchError> {
+    let encoded = encode(db);
+    let path = format!("/{encoded}/{DESIGN}/_view/{VIEW}?{query}");
+    let mut reply = couch.get(&path).await?;
+    if reply.status == StatusCode::NOT_FOUND {
+        let design = json!({
+            "_id": DESIGN,
+            "language": "javascript",
+            "views": { VIEW: { "map": MAP } },
+        });
+        match couch.put(&format!("/{encoded}/{DESIGN}"), &design).await?.status {
+            // Another instance may have been faster.
+            status if status.is_success() || status == StatusCode::CONFLICT => {
+                tracing::info!(db, "{DESIGN} is created");
             }
-            reply = couch.get(&path).await?;
+            // Without an authentication database there are no users.
+            StatusCode::NOT_FOUND => return Ok(Vec::new()),
+            status => return Err(CouchError::Status(status)),
         }
-        if reply.status != StatusCode::OK {
-            return Err(CouchError::Status(reply.status));
-        }
-        let View { rows } = reply.json()?;
-        Ok(rows.into_iter().filter_map(found).collect())
+        reply = couch.get(&path).await?;
     }
+    if reply.status != StatusCode::OK {
+        return Err(CouchError::Status(reply.status));
+    }
+    let View { rows } = reply.json()?;
+    Ok(rows.into_iter().filter_map(found).collect())
 }
 
 /// What a row says. A user writes his document as he likes, so a row may hold anything; and a view

@@ -6,11 +6,56 @@ use super::{Entry, Fault, Ini, Place};
 
 /// Lays a file's text over what is there.
 pub(super) fn read(ini: &mut Ini, file: &Path, text: &[u8], faults: &mut Vec<Fault>) {
+    walk(ini, file, text, faults, |_| {});
+}
+
+/// The lines of a text, whatever is wrong with them.
+pub(super) fn lines(text: &[u8]) -> Vec<Line<'_>> {
+    let mut lines = Vec::new();
+    walk(&mut Ini::default(), Path::new(""), text, &mut Vec::new(), |line| lines.push(line));
+    lines
+}
+
+/// A line as it is read.
+pub(super) struct Line<'a> {
+    /// With its end.
+    pub(super) bytes: &'a [u8],
+    /// The section to which it belongs; none before the first and under a faulty header.
+    pub(super) section: Option<String>,
+    pub(super) kind: Kind,
+}
+
+/// What a line is.
+#[derive(PartialEq, Eq)]
+pub(super) enum Kind {
+    Header,
+    /// Begins a key's value.
+    Key(String),
+    /// Goes on with the value above.
+    Continuation,
+    /// Empty, or a comment.
+    Nothing,
+    /// Neither a key nor a header.
+    Fault,
+}
+
+fn walk<'a>(
+    ini: &mut Ini,
+    file: &Path,
+    text: &'a [u8],
+    faults: &mut Vec<Fault>,
+    mut seen: impl FnMut(Line<'a>),
+) {
     let mut layer = Layer { ini, file, faults, scope: Scope::Start, open: None };
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    // The CR of CRLF is trimmed with the blanks.
-    for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        layer.line(index + 1, line);
+    // The end of a line, and the CR of CRLF, are trimmed with the blanks.
+    for (index, bytes) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let text = if index == 0 { bytes.strip_prefix(b"\xef\xbb\xbf") } else { None };
+        let kind = layer.line(index + 1, text.unwrap_or(bytes));
+        let section = match &layer.scope {
+            Scope::Section(name) => Some(name.clone()),
+            Scope::Start | Scope::Lost => None,
+        };
+        seen(Line { bytes, section, kind });
     }
     layer.close();
 }
@@ -43,7 +88,7 @@ struct OpenKey {
 const BLANKS: [char; 2] = [' ', '\t'];
 
 impl Layer<'_> {
-    fn line(&mut self, number: usize, bytes: &[u8]) {
+    fn line(&mut self, number: usize, bytes: &[u8]) -> Kind {
         if str::from_utf8(bytes).is_err() {
             self.fault(number, "not UTF-8");
         }
@@ -53,14 +98,18 @@ impl Layer<'_> {
         let text = without_comment(&line);
         if let Some(key) = self.open.as_mut().filter(|key| key.is_continued_by(indent, text)) {
             key.continue_with(text);
-            return;
+            return Kind::Continuation;
         }
         self.close();
         if let Some(header) = text.strip_prefix('[') {
             self.header(number, header);
-        } else if !text.is_empty() {
-            self.key(number, indent, text);
+            return Kind::Header;
         }
+        if text.is_empty() {
+            return Kind::Nothing;
+        }
+        self.key(number, indent, text);
+        self.open.as_ref().map_or(Kind::Fault, |open| Kind::Key(open.key.clone()))
     }
 
     fn header(&mut self, line: usize, rest: &str) {

@@ -27,7 +27,9 @@
 //! * Where CouchDB silently skips a line that it cannot read, there is a [`Fault`] here. Faults do
 //!   not quote the line: it may be a secret.
 
+pub mod edit;
 mod layer;
+pub mod replace;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
