@@ -30,6 +30,8 @@ pub(super) const COUCHGATE: Sections = &["couchgate"];
 pub(super) const CHTTPD: Sections = &["chttpd", "httpd"];
 const AUTH: Sections = &["chttpd_auth", "couch_httpd_auth"];
 const LOG: Sections = &["log"];
+/// CouchDB 1.x had `require_valid_user` among the settings of authentication.
+const REQUIRE_VALID_USER: Sections = &["chttpd", "httpd", "couch_httpd_auth"];
 
 /// The keys of `[couchgate]`.
 const COUCHGATE_KEYS: &[&str] = &[
@@ -137,7 +139,7 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
         admins_from_upstream: fields.boolean(COUCHGATE, "admins_from_upstream", true),
         passwords: passwords(fields),
         gateway: gateway::Settings {
-            require_valid_user: fields.boolean(CHTTPD, "require_valid_user", false),
+            require_valid_user: fields.boolean(REQUIRE_VALID_USER, "require_valid_user", false),
             require_valid_user_except_for_up: fields.boolean(
                 CHTTPD,
                 "require_valid_user_except_for_up",
