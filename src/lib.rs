@@ -31,6 +31,7 @@
 //! * [`server`]: listeners, connections, limits, draining; health and metrics pages.
 //! * [`gateway`]: the way of a request, in one function.
 //! * [`target`]: the request target, read once as CouchDB reads it.
+//! * [`client_body`]: the request body, streamed, or read whole where it is signed.
 //! * [`headers`]: what is taken out of a request and put into it, here and nowhere else.
 //! * [`auth`]: the handlers, and the chain that tries them.
 //! * [`session`]: who am I, log in, log out: `/_session`.
@@ -48,12 +49,14 @@
 //!
 //! 1. **Receive.** hyper has parsed a head; what a proxy must not carry is refused: CONNECT, a
 //!    target that is no path, a doubtful `Host`, framing that two servers could read differently.
-//! 2. **Scrub.** Credentials, identity headers in any spelling, what CouchDB believes of a front
-//!    end, and hop-by-hop headers are taken out. What was taken is kept for the handlers.
+//! 2. **Scrub.** Credentials, in the query too, identity headers in any spelling, what CouchDB
+//!    believes of a front end, and hop-by-hop headers are taken out. What was taken is kept for the
+//!    handlers.
 //! 3. **Authenticate.** The chain is tried: *not mine*, *this user*, or an error that ends the
 //!    request. That users cannot be read is such an error, and never *not mine*.
 //! 4. **Admit.** `require_valid_user` and its exceptions.
-//! 5. **Answer** `/_session` here; everything else goes on untouched.
+//! 5. **Answer** `/_session` here, and that `/_oauth` is not there; everything else goes on
+//!    untouched.
 //! 6. **Identify.** The user's headers and token are set, after everything that a client could
 //!    have said is gone; none for nobody.
 //! 7. **Forward** over a pooled connection, streaming, the target byte for byte.
@@ -62,15 +65,19 @@
 //!
 //! # Who may import whom
 //!
-//! * `user_ctx`, `secret` and `target` import nothing of ours; `error` imports `user_ctx`.
-//! * `passwords` imports `secret`; `upstream` imports `target` and the reading of certificates.
-//! * `auth` imports `couch`, `error`, `passwords`, `secret` and `user_ctx`: never `gateway`,
-//!   `config` or `headers`, and no handler imports another.
-//! * `headers` fills the types in which `auth` takes credentials.
+//! * `user_ctx`, `secret`, `target` and `client_body` import nothing of ours; `error` imports
+//!   `user_ctx`, and why a body cannot be read.
+//! * `passwords` imports `secret`; `upstream` imports `client_body`, `target` and the reading of
+//!   certificates.
+//! * `auth` imports `client_body`, `couch`, `error`, `passwords`, `secret`, `target` and
+//!   `user_ctx`: never `gateway`, `config` or `headers`, and no handler imports another.
+//! * `headers` fills the types in which `auth` takes credentials, and asks
+//!   `auth::oauth::parameters` which of a query's parameters are some.
 //! * `couch` reaches CouchDB through `upstream`, and names its service user by `headers`.
 //! * Each room owns its typed settings; `config` builds them all, and only [`app`] and [`cli`] know
 //!   `config`.
-//! * `gateway` may import everything but `server`, `config` and `app`; `server` imports `gateway`.
+//! * `gateway` may import everything but `server`, `config` and `app`; `server` imports `gateway`;
+//!   `cli` may import everything.
 
 mod answer;
 pub mod app;

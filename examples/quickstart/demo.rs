@@ -1,6 +1,7 @@
 //! What there is to see: two users, and a database whose members have the role `dev`.
 //!
-//! couchgate's service user makes it all: the shared secret is enough.
+//! couchgate's service user makes it all, for the shared secret is enough. Who signs for jan stands
+//! in a configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -9,15 +10,36 @@ use couchgate::{
     headers::token_for,
     secret::HashAlgorithm,
     upstream::{Upstream, own_request},
-    user_ctx::Identity,
+    user_ctx::{HandlerName, Identity},
 };
 use http::{HeaderValue, Method, Uri, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use crate::couchdb::SECRET;
+
 /// Name, password and roles.
 pub(crate) const USERS: [(&str, &str, &[&str]); 2] =
     [("jan", "apple", &["dev"]), ("pomme", "pear", &["dev", "ops"])];
+
+/// What jan's client signs with, and its secrets.
+pub(crate) const CONSUMER: (&str, &str) = ("consumer1", "sekr1t");
+pub(crate) const TOKEN: (&str, &str) = ("token1", "tokensekr1t");
+
+/// A configuration with the credentials, which `couchgate oauth` needs no other beside.
+pub(crate) fn ini(upstream: &str) -> String {
+    let (consumer, consumer_secret) = CONSUMER;
+    let (token, token_secret) = TOKEN;
+    let handlers = HandlerName::ALL.map(HandlerName::as_str).join(", ");
+    format!(
+        "[couchgate]\nupstream = {upstream}\n\n\
+         [chttpd]\nauthentication_handlers = {handlers}\n\n\
+         [chttpd_auth]\nsecret = {SECRET}\n\n\
+         [oauth_consumer_secrets]\n{consumer} = {consumer_secret}\n\n\
+         [oauth_token_secrets]\n{token} = {token_secret}\n\n\
+         [oauth_token_users]\n{token} = jan\n"
+    )
+}
 
 /// Fills an empty server.
 ///

@@ -1,12 +1,17 @@
 //! What the quickstart says: what runs where, and commands to try.
 
-use std::{fmt::Write, net::SocketAddr, path::Path};
+use std::{fmt::Write, net::SocketAddr, path::Path, time::SystemTime};
 
-use couchgate::{config::Config, couch::Finding, user_ctx::Identity};
+use couchgate::{
+    auth::oauth::signature::{Credentials, Signable, SignatureMethod, Signer},
+    config::Config,
+    couch::Finding,
+    user_ctx::Identity,
+};
 
 use crate::{
     couchdb::{ADMIN, SECRET},
-    demo::{USERS, token},
+    demo::{CONSUMER, TOKEN, USERS, token},
 };
 
 /// Where everything is.
@@ -14,7 +19,7 @@ pub(crate) struct Places<'a> {
     pub(crate) clients: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) upstream: &'a str,
-    /// For curl's cookies.
+    /// For curl's cookies; the demo's configuration is there.
     pub(crate) scratch: &'a Path,
 }
 
@@ -29,6 +34,9 @@ pub(crate) fn embedded(places: &Places<'_>, config: &Config) -> String {
     let what = format!("in memory; server admin {}; secret {SECRET}", ADMIN.replace(':', " / "));
     let mut text = whereabouts(places, &what);
     let _ = writeln!(text, "  users       {}", users.join(", "));
+    let [consumer, oauth_token] =
+        [CONSUMER, TOKEN].map(|(name, secret)| format!("{name} / {secret}"));
+    let _ = writeln!(text, "  oauth       consumer {consumer}, jan's token {oauth_token}");
     let _ = writeln!(text, "  database    demo, for users with the role dev");
     let _ = writeln!(text, "\nTry, in another terminal:");
     let mut show = |what: &str, commands: &[&str]| try_out(&mut text, what, commands);
@@ -48,6 +56,14 @@ pub(crate) fn embedded(places: &Places<'_>, config: &Config) -> String {
             &format!("curl {FORGED} {url}/_session"),
             &format!("curl {FORGED} {upstream}/_session"),
         ],
+    );
+    show(
+        "A client that signs with OAuth 1.0, within 300 seconds and once: again, it is refused",
+        &[&format!("curl -H '{}' {url}/demo/welcome", signed(*clients, "/demo/welcome"))],
+    );
+    show(
+        "couchgate signs for you to try; cargo builds it first, which takes a minute or two",
+        &[&format!("curl -H \"$({} {url}/_session)\" {url}/_session", sign_command(scratch))],
     );
     show("An attachment", &[&format!("curl -u jan:apple {url}/demo/welcome/hello.txt")]);
     show(
@@ -127,6 +143,35 @@ fn operators(places: &Places<'_>) -> String {
     let ready = format!("curl http://{admin}/readyz");
     try_out(&mut text, "For operators", &[&ready, &format!("curl http://{admin}/metrics")]);
     text + "\nRequests are logged below. Ctrl-C stops everything.\n\n"
+}
+
+/// A GET that is signed now, as jan's client would do it.
+fn signed(clients: SocketAddr, path: &str) -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let signer = Signer {
+        method: SignatureMethod::HmacSha1,
+        timestamp: now.as_secs(),
+        // The only one there is.
+        nonce: "quickstart",
+    };
+    let request = Signable { method: "GET", https: false, host: &clients.to_string(), path };
+    let credentials = Credentials {
+        consumer_key: CONSUMER.0.to_owned(),
+        consumer_secret: CONSUMER.1.into(),
+        token: TOKEN.0.to_owned(),
+        token_secret: TOKEN.1.into(),
+    };
+    format!("Authorization: {}", signer.authorization(&request, b"", b"", &credentials))
+}
+
+/// The program is not built with its examples.
+fn sign_command(scratch: &Path) -> String {
+    let ini = scratch.join("couchgate.ini");
+    format!(
+        "cargo run --release --manifest-path {} -- oauth sign --config {} GET",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+        ini.display(),
+    )
 }
 
 fn proxy_headers(config: &Config) -> String {

@@ -11,8 +11,9 @@ mod demo;
 mod guide;
 
 use std::{
+    fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -57,7 +58,14 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let url = embedded.as_ref().map(|server| &server.url).or(arguments.upstream.as_ref());
     let url = url.map(|url| url.trim_end_matches('/')).unwrap_or_default();
     let secret = arguments.secret.as_deref().unwrap_or(couchdb::SECRET);
-    let mut config = config(url, secret)?;
+    let scratch = tempfile::Builder::new().prefix("couchgate-").tempdir().map_err(line)?;
+    let mut layers = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/couchgate.ini")];
+    if embedded.is_some() {
+        let ini = scratch.path().join("couchgate.ini");
+        fs::write(&ini, demo::ini(url)).map_err(line)?;
+        layers.push(ini);
+    }
+    let mut config = config(layers, url, secret)?;
     let prometheus = telemetry::install().map_err(line)?;
     let runtime = tokio::runtime::Runtime::new().map_err(line)?;
     runtime.block_on(async {
@@ -71,7 +79,6 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             return Err(fatal.to_string());
         }
         let app = listen(&mut config, &prometheus).map_err(line)?;
-        let scratch = tempfile::Builder::new().prefix("couchgate-").tempdir().map_err(line)?;
         let places = guide::Places {
             clients: app.listeners().plain.local_addr().map_err(line)?,
             admin: app.listeners().admin.local_addr().map_err(line)?,
@@ -98,12 +105,12 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     })
 }
 
-/// The configuration that comes with couchgate, for this upstream and secret.
-fn config(upstream: &str, secret: &str) -> Result<Config, String> {
+/// The configuration of `layers`, for this upstream and secret.
+fn config(layers: Vec<PathBuf>, upstream: &str, secret: &str) -> Result<Config, String> {
     let mut secret_file = tempfile::NamedTempFile::new().map_err(line)?;
     secret_file.write_all(secret.as_bytes()).map_err(line)?;
     let sources = Sources {
-        files: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/couchgate.ini")],
+        files: layers,
         upstream: Some(upstream.to_owned()),
         secret_file: Some(secret_file.path().to_owned()),
         bind: None,
