@@ -219,12 +219,14 @@ mod tests {
 
     #[test]
     fn all_else_says_what_it_said() {
-        const LINES: [&str; 11] =
-            ["[s]", "[t]", "[t", "k = a", " k=a", "  =b=", "   b", "\tx = y", "", "; c", "z"];
+        const LINES: [&str; 13] = [
+            "[s]", "[t]", "[t", "k = a", " k=a", "  k = a", "  l=b", "  =b=", "   b", "\tx = y",
+            "", "; c", "z",
+        ];
         const ODD: &str = "k|=|=k|k=|a=b|k=]|\u{a0}k\u{a0}|a b|'\"\\|k;|a;b=c|k#";
         let odd: Vec<&str> = ODD.split('|').collect();
         let mut texts = vec![String::new(), "[s]\na = b\n".to_owned()];
-        for _ in 0..4 {
+        for _ in 0..3 {
             let longer = texts.iter().flat_map(|text| LINES.map(|line| format!("{text}{line}\n")));
             texts = longer.collect();
             // Each with one of the names and values, in turn.
@@ -244,6 +246,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(texts.len(), 2 * LINES.len().pow(4));
+        assert_eq!(texts.len(), 2 * LINES.len().pow(3));
     }
 }
