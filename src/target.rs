@@ -11,7 +11,7 @@
 
 use std::borrow::Cow;
 
-use http::uri::PathAndQuery;
+use http::uri::{InvalidUri, PathAndQuery};
 use percent_encoding::percent_decode;
 
 /// The target of a request: its bytes as received, and CouchDB's view of them.
@@ -68,6 +68,11 @@ impl Target {
         form_pairs(self.query_bytes())
     }
 
+    /// The names of the query's parameters.
+    pub fn query_names(&self) -> impl Iterator<Item = Cow<'_, [u8]>> {
+        pairs(self.query_bytes()).map(|(name, _)| decode(name))
+    }
+
     /// The query's bytes; none where there is no query.
     #[must_use]
     pub fn query_bytes(&self) -> &[u8] {
@@ -76,16 +81,22 @@ impl Target {
 
     /// The target without the query parameters whose decoded names `unwanted` picks; the rest is
     /// byte for byte what it was. `None` where nothing was picked.
-    #[must_use]
-    pub fn without(&self, unwanted: impl Fn(&[u8]) -> bool) -> Option<PathAndQuery> {
-        let query = self.0.query()?;
-        if !self.query_pairs().any(|(name, _)| unwanted(&name)) {
-            return None;
+    ///
+    /// # Errors
+    ///
+    /// None is known: what is left of a target is one.
+    pub fn without(
+        &self,
+        unwanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<PathAndQuery>, InvalidUri> {
+        if !self.query_names().any(|name| unwanted(&name)) {
+            return Ok(None);
         }
+        let query = self.0.query().unwrap_or_default();
         let mut kept = String::with_capacity(query.len());
         let mut last_goes = false;
         for pair in query.split_inclusive(['&', ';']) {
-            let name = form_pairs(pair.as_bytes()).next().map(|(name, _)| name);
+            let name = pairs(pair.as_bytes()).next().map(|(name, _)| decode(name));
             last_goes = name.is_some_and(|name| unwanted(&name));
             if !last_goes {
                 kept.push_str(pair);
@@ -97,8 +108,7 @@ impl Target {
         }
         let path = self.path();
         let target = if kept.is_empty() { path.to_owned() } else { format!("{path}?{kept}") };
-        // What is left of a valid target is valid.
-        Some(PathAndQuery::try_from(target).unwrap_or_else(|_| PathAndQuery::from_static("/")))
+        target.try_into().map(Some)
     }
 
     /// The first value of a query parameter.
@@ -110,9 +120,13 @@ impl Target {
 
 /// The pairs of a query or a form body, decoded.
 pub fn form_pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    pairs(text).map(|(name, value)| (decode(name), decode(value)))
+}
+
+fn pairs(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     text.split(|byte| matches!(byte, b'&' | b';')).filter(|pair| !pair.is_empty()).map(|pair| {
         let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-        (decode(&pair[..end]), decode(pair.get(end + 1..).unwrap_or_default()))
+        (&pair[..end], pair.get(end + 1..).unwrap_or_default())
     })
 }
 
@@ -193,7 +207,7 @@ mod tests {
             ("", None),
         ] {
             let target = target(&format!("/db/a%2fb{query}"));
-            let left_over = target.without(|name| name.starts_with(b"x"));
+            let left_over = target.without(|name| name.starts_with(b"x")).unwrap();
             let expected = left.map(|left| format!("/db/a%2fb{left}"));
             assert_eq!(left_over.map(|target| target.to_string()), expected, "{query}");
         }

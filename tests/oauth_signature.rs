@@ -13,7 +13,7 @@ mod tampering;
 
 use couchgate::{
     auth::oauth::{
-        parameters::{Malformed, Parameters, of_oauth},
+        parameters::{Malformed, Parameters, oauth_parameters},
         signature::{Signable, SignatureMethod, base_string},
     },
     secret::Secret,
@@ -55,7 +55,7 @@ impl Sent {
     }
 
     pub(crate) fn parameters(&self) -> Result<Parameters<'_>, Malformed> {
-        let header = of_oauth(self.authorization.as_bytes()).unwrap_or_default();
+        let header = oauth_parameters(self.authorization.as_bytes()).unwrap_or_default();
         Parameters::collect(header, &self.query, &self.form)
     }
 

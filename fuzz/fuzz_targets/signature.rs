@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use couchgate::{
     auth::oauth::{
-        parameters::{Parameters, of_oauth},
+        parameters::{Parameters, oauth_parameters},
         signature::{Signable, base_string},
     },
     target::form_pairs,
@@ -26,7 +26,7 @@ struct Sent<'a> {
 
 fuzz_target!(|sent: Sent<'_>| {
     let Sent { https, method, host, path, authorization, query, form } = sent;
-    let header = of_oauth(authorization).unwrap_or(authorization);
+    let header = oauth_parameters(authorization).unwrap_or(authorization);
     let Ok(parameters) = Parameters::collect(header, query, form) else { return };
     let text = base_string(&Signable { method, https, host, path }, parameters.signed());
     assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%&".contains(&byte)));

@@ -23,6 +23,8 @@ pub use proxy::ProxyHandler;
 pub struct Presented {
     /// `Authorization`.
     pub authorization: Option<HeaderValue>,
+    /// Whether the query has parameters of OAuth's.
+    pub oauth_in_query: bool,
     /// The value of the cookie `AuthSession`.
     pub session_cookie: Option<Vec<u8>>,
     /// The identity headers, under their configured names.
@@ -34,6 +36,7 @@ impl Presented {
     #[must_use]
     pub fn is_something(&self) -> bool {
         self.authorization.is_some()
+            || self.oauth_in_query
             || self.session_cookie.is_some()
             || self.proxy.username.is_some()
     }

@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Text as one segment of a path or one value of a query.
-pub(crate) fn encode(text: &str) -> PercentEncode<'_> {
+pub(super) fn encode(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, RESERVED)
 }
 
@@ -49,6 +49,16 @@ pub enum CouchError {
     /// A status that CouchDB has no reason to send here.
     #[error("CouchDB answered {0}")]
     Status(StatusCode),
+    /// Somebody else's design document is in the way.
+    #[error(
+        "{design} has no view {view}: add it, or delete the document, and couchgate makes its own"
+    )]
+    NoView {
+        /// The design document's id.
+        design: &'static str,
+        /// The view's name.
+        view: &'static str,
+    },
     /// A path that cannot be requested.
     #[error("not a path: {0}")]
     Path(#[from] http::uri::InvalidUri),

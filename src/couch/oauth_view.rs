@@ -126,7 +126,11 @@ impl OauthView {
             let rows: usize = remembered.rows.iter().map(OauthRow::weight).sum();
             u32::try_from(consumer.len() + token.len() + rows + WEIGHT).unwrap_or(u32::MAX)
         };
-        let cache = Cache::builder().max_capacity(CAPACITY).weigher(weigher).build();
+        let cache = Cache::builder()
+            .max_capacity(CAPACITY)
+            .weigher(weigher)
+            .time_to_live(users.longest_ttl())
+            .build();
         Self { users, cache }
     }
 
@@ -205,15 +209,17 @@ async fn query(couch: &Couch, db: &str, query: &str) -> Result<Vec<Found>, Couch
             "views": { VIEW: { "map": MAP } },
         });
         match couch.put(&format!("/{encoded}/{DESIGN}"), &design).await?.status {
+            status if status.is_success() => tracing::info!(db, "{DESIGN} is created"),
             // Another instance may have been faster.
-            status if status.is_success() || status == StatusCode::CONFLICT => {
-                tracing::info!(db, "{DESIGN} is created");
-            }
+            StatusCode::CONFLICT => {}
             // Without an authentication database there are no users.
             StatusCode::NOT_FOUND => return Ok(Vec::new()),
             status => return Err(CouchError::Status(status)),
         }
         reply = couch.get(&path).await?;
+        if reply.status == StatusCode::NOT_FOUND {
+            return Err(CouchError::NoView { design: DESIGN, view: VIEW });
+        }
     }
     if reply.status != StatusCode::OK {
         return Err(CouchError::Status(reply.status));

@@ -142,6 +142,11 @@ impl Users {
         Ok(remembered.user)
     }
 
+    /// The longest that anything which was read in the authentication database is remembered.
+    pub(super) fn longest_ttl(&self) -> Duration {
+        self.settings.ttl
+    }
+
     /// How long what was read in the authentication database may be believed, unless something
     /// in it changes.
     pub(super) fn ttl(&self) -> Duration {

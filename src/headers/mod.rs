@@ -4,24 +4,21 @@
 //! in no spelling; credentials stop at couchgate; upstream sees each identity header at most once.
 //!
 //! ```
-//! use couchgate::headers::HeaderLaw;
-//! use http::{HeaderMap, HeaderName, HeaderValue};
+//! use couchgate::{headers::HeaderLaw, target::Target};
 //!
-//! let law = HeaderLaw::default();
-//! let mut headers = HeaderMap::new();
-//! headers.insert(
-//!     HeaderName::from_static("x_auth_couchdb_roles"),
-//!     HeaderValue::from_static("_admin"),
-//! );
-//! law.scrub(&mut headers);
-//! assert!(headers.is_empty());
+//! let request = http::Request::get("/db?oauth_token=t&limit=1").header("x_auth_couchdb_roles", "_admin");
+//! let (mut head, ()) = request.body(()).unwrap().into_parts();
+//! let target = Target::new(head.uri.path_and_query().unwrap().clone());
+//! HeaderLaw::default().scrub(&mut head, &target).unwrap();
+//! assert!(head.headers.is_empty());
+//! assert_eq!(head.uri, "/db?limit=1");
 //! ```
 
 mod session_cookie;
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request, uri::InvalidUri};
 
 use crate::{
     auth::{Presented, ProxyHeaders, oauth::parameters::is_protocol},
@@ -107,11 +104,18 @@ pub struct Taken {
 
 impl HeaderLaw {
     /// Takes identity, credentials, what CouchDB would believe and hop-by-hop headers out of a
-    /// request.
-    pub fn scrub(&self, headers: &mut HeaderMap) -> Taken {
+    /// request, whether or not a handler looks for them.
+    ///
+    /// # Errors
+    ///
+    /// When nothing that can be requested is left of the target.
+    pub fn scrub(&self, head: &mut request::Parts, target: &Target) -> Result<Taken, InvalidUri> {
+        let scrubbed = target.without(is_protocol)?;
+        let headers = &mut head.headers;
         let taken = Taken {
             presented: Presented {
                 authorization: headers.remove(header::AUTHORIZATION),
+                oauth_in_query: scrubbed.is_some(),
                 session_cookie: session_cookie::take(headers),
                 proxy: ProxyHeaders {
                     username: only(headers, &self.username),
@@ -131,14 +135,10 @@ impl HeaderLaw {
         for name in forbidden {
             headers.remove(name);
         }
-        taken
-    }
-
-    /// Takes credentials out of a request's query, whether or not a handler looks for them.
-    pub fn scrub_query(&self, uri: &mut Uri, target: &Target) {
-        if let Some(scrubbed) = target.without(is_protocol) {
-            *uri = Uri::from(scrubbed);
+        if let Some(scrubbed) = scrubbed {
+            head.uri = Uri::from(scrubbed);
         }
+        Ok(taken)
     }
 
     /// Whether a client's header may not pass, whatever its case and whether it writes `_` or
@@ -225,25 +225,32 @@ mod tests {
             .collect()
     }
 
+    /// What is taken, and what is left.
+    fn scrub(law: &HeaderLaw, lines: &[(&str, &str)]) -> (Taken, HeaderMap) {
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.headers = headers(lines);
+        let taken = law.scrub(&mut head, &Target::new("/".parse().unwrap())).unwrap();
+        (taken, head.headers)
+    }
+
     #[test]
     fn an_identity_header_sent_twice_is_nobodys() {
-        let mut headers = headers(&[
+        let twice = [
             ("x-auth-couchdb-username", "jan"),
             ("x-auth-couchdb-username", "admin"),
             ("x-auth-couchdb-token", "t"),
-        ]);
-        let taken = HeaderLaw::default().scrub(&mut headers);
+        ];
+        let (taken, left) = scrub(&HeaderLaw::default(), &twice);
         assert!(taken.presented.proxy.username.is_none());
         assert!(taken.presented.proxy.token.is_some());
-        assert!(headers.is_empty());
+        assert!(left.is_empty());
     }
 
     #[test]
     fn configured_names_are_folded_too() {
         let law = HeaderLaw { roles: HeaderName::from_static("x_my-roles"), ..Default::default() };
-        let mut headers = headers(&[("X-My_Roles", "_admin"), ("x-my-roles-2", "stays")]);
-        law.scrub(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-my-roles-2"]);
+        let (_, left) = scrub(&law, &[("X-My_Roles", "_admin"), ("x-my-roles-2", "stays")]);
+        assert_eq!(left.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-my-roles-2"]);
     }
 
     #[test]

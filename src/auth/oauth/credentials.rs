@@ -26,7 +26,7 @@ pub struct IniCredentials {
 
 /// What a consumer key and a token stand for.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct KnownPair {
     /// The consumer's secret.
     pub consumer_secret: Secret,
     /// The token's secret.
@@ -39,7 +39,7 @@ impl Source {
     /// Whether a server admin's credentials may be here. Where users may sign up, anybody may write
     /// a user document of an admin's name; CouchDB takes nothing but roles from it.
     #[must_use]
-    pub fn may_be_of_admins(&self) -> bool {
+    pub fn may_name_server_admins(&self) -> bool {
         matches!(self, Self::Ini(_))
     }
 
@@ -49,14 +49,14 @@ impl Source {
     /// # Errors
     ///
     /// Where user documents cannot be read, or several have this consumer key and token.
-    pub async fn find(&self, consumer: &[u8], token: &[u8]) -> Result<Option<Found>, Error> {
+    pub async fn find(&self, consumer: &[u8], token: &[u8]) -> Result<Option<KnownPair>, Error> {
         // What is not UTF-8 stands in no configuration and no document.
         let (Ok(consumer), Ok(token)) = (str::from_utf8(consumer), str::from_utf8(token)) else {
             return Ok(None);
         };
         let found = match self {
             Self::Ini(ini) => ini.find(consumer, token),
-            Self::UsersDb(view) => view.find(consumer, token).await?.map(|row| Found {
+            Self::UsersDb(view) => view.find(consumer, token).await?.map(|row| KnownPair {
                 consumer_secret: row.consumer_secret,
                 token_secret: row.token_secret,
                 username: row.username,
@@ -72,8 +72,8 @@ impl Source {
 
 impl IniCredentials {
     /// Any consumer may use any token, as in CouchDB 1.x.
-    fn find(&self, consumer: &str, token: &str) -> Option<Found> {
-        Some(Found {
+    fn find(&self, consumer: &str, token: &str) -> Option<KnownPair> {
+        Some(KnownPair {
             consumer_secret: self.consumer_secrets.get(consumer)?.clone(),
             token_secret: self.token_secrets.get(token)?.clone(),
             username: self.token_users.get(token)?.clone(),

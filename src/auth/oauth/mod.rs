@@ -25,9 +25,9 @@ use crate::{
     secret::Secret,
     user_ctx::{HandlerName, Identity, UserCtx},
 };
-use credentials::{Found, Source};
+use credentials::{KnownPair, Source};
 use nonce::{Nonces, Refused};
-use parameters::{Parameters, is_protocol, of_oauth};
+use parameters::{Parameters, oauth_parameters};
 use signature::{Signable, SignatureMethod};
 
 /// A form that was signed is no larger, in bytes.
@@ -41,7 +41,7 @@ pub struct OauthHandler {
     nonces: Nonces,
     allow_plaintext: bool,
     /// An unknown pair's signature is computed with these.
-    nobody: Found,
+    nobody: KnownPair,
 }
 
 /// What `[couch_httpd_oauth]` says.
@@ -64,7 +64,7 @@ impl OauthHandler {
             credentials,
             nonces: Nonces::new(settings.timestamp_window),
             allow_plaintext: settings.allow_plaintext,
-            nobody: Found {
+            nobody: KnownPair {
                 consumer_secret: Secret::from("nobody's consumer secret"),
                 token_secret: Secret::from("nobody's token secret"),
                 username: String::new(),
@@ -73,27 +73,26 @@ impl OauthHandler {
     }
 
     pub(super) async fn authenticate(&self, asking: &mut Asking<'_>) -> Result<Outcome, Error> {
-        let is_said = header(asking.presented).is_some()
-            || asking.target.query_pairs().any(|(name, _)| is_protocol(&name));
-        if !is_said && !is_form(asking.headers) {
+        let names_oauth = header(asking.presented).is_some() || asking.presented.oauth_in_query;
+        if !names_oauth && !is_form(asking.headers) {
             return Ok(Outcome::NotMine);
         }
         // Boxed: few requests are signed, but the futures of all would hold it.
-        Box::pin(self.authenticate_signed(asking, is_said)).await
+        Box::pin(self.authenticate_signed(asking, names_oauth)).await
     }
 
-    /// `is_said`: header or query say that the request is signed.
+    /// `names_oauth`: header or query have parameters of OAuth's.
     async fn authenticate_signed(
         &self,
         asking: &mut Asking<'_>,
-        is_said: bool,
+        names_oauth: bool,
     ) -> Result<Outcome, Error> {
         let mut form = Bytes::new();
         if is_form(asking.headers) {
             form = match asking.body.read(MAX_FORM).await {
                 Ok(form) => form,
                 // curl calls everything a form; who says in another way who he is goes on.
-                Err(ReadError::TooLarge(_)) if !is_said && asking.presented.is_something() => {
+                Err(ReadError::TooLarge(_)) if !names_oauth && asking.presented.is_something() => {
                     return Ok(Outcome::NotMine);
                 }
                 Err(error) => return Err(error.into()),
@@ -109,7 +108,7 @@ impl OauthHandler {
             return Err(OauthError::Version.into());
         }
         let token = parameters.get("oauth_token").unwrap_or_default();
-        let method = self.method(&parameters, asking.client)?;
+        let method = self.signature_method(&parameters, asking.client)?;
         let request = Signable {
             method: asking.method.as_str(),
             https: asking.client.https,
@@ -142,7 +141,12 @@ impl OauthHandler {
             &secrets.token_secret,
         );
         let found = found.ok_or(OauthError::UnknownPair)?;
-        if verified { Ok(found.username) } else { Err(OauthError::Signature.into()) }
+        if !verified {
+            // Mostly it is another host or scheme than the client's. The query may hold secrets.
+            tracing::debug!(token_of = found.username, ?request, "an OAuth signature is wrong");
+            return Err(OauthError::Signature.into());
+        }
+        Ok(found.username)
     }
 
     async fn identity(&self, username: &str) -> Result<Arc<Identity>, Error> {
@@ -151,13 +155,15 @@ impl OauthHandler {
             return Err(Error::ConflictedUser);
         }
         let identity = user.identity.as_ref().map_err(|error| *error)?;
-        if !self.credentials.may_be_of_admins() && identity.roles().any(|role| role == "_admin") {
+        if !self.credentials.may_name_server_admins()
+            && identity.roles().any(|role| role == "_admin")
+        {
             return Err(OauthError::ServerAdmin.into());
         }
         Ok(Arc::clone(identity))
     }
 
-    fn method(
+    fn signature_method(
         &self,
         parameters: &Parameters<'_>,
         client: Client,
@@ -207,7 +213,7 @@ fn seconds(text: &[u8]) -> Option<u64> {
 
 /// The parameters of an `Authorization: OAuth` header.
 fn header(presented: &Presented) -> Option<&[u8]> {
-    presented.authorization.as_ref().and_then(|header| of_oauth(header.as_bytes()))
+    presented.authorization.as_ref().and_then(|header| oauth_parameters(header.as_bytes()))
 }
 
 /// Whether the body is a form, and one part of it at that (RFC 5849 section 3.4.1.3.1).

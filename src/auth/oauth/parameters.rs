@@ -82,7 +82,7 @@ pub fn is_protocol(name: &[u8]) -> bool {
 
 /// What follows the scheme of an `Authorization` header, where the scheme is OAuth.
 #[must_use]
-pub fn of_oauth(authorization: &[u8]) -> Option<&[u8]> {
+pub fn oauth_parameters(authorization: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"OAuth";
     let (scheme, rest) = authorization.split_at_checked(SCHEME.len())?;
     let is_oauth = scheme.eq_ignore_ascii_case(SCHEME)
@@ -183,9 +183,9 @@ mod tests {
 
     #[test]
     fn the_scheme_is_a_word_of_its_own() {
-        assert_eq!(of_oauth(b"oAuth a"), Some(&b" a"[..]));
-        assert_eq!(of_oauth(b"OAuth"), Some(&b""[..]));
-        assert_eq!(of_oauth(b"OAuth2 a"), None);
-        assert_eq!(of_oauth(b"OAut"), None);
+        assert_eq!(oauth_parameters(b"oAuth a"), Some(&b" a"[..]));
+        assert_eq!(oauth_parameters(b"OAuth"), Some(&b""[..]));
+        assert_eq!(oauth_parameters(b"OAuth2 a"), None);
+        assert_eq!(oauth_parameters(b"OAut"), None);
     }
 }

@@ -1,6 +1,8 @@
 //! The way of a request, top to bottom: `Gateway::serve` reads like the list in the crate's
 //! documentation.
 
+mod receive;
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -23,6 +25,7 @@ use crate::{
     upstream::{RequestBody, SendError, Upstream},
     user_ctx::UserCtx,
 };
+use receive::{host, is_preflight, not_a_path, receive};
 
 /// What `[chttpd]` and `[couchgate]` say about admitting requests.
 #[derive(Clone, Debug)]
@@ -95,8 +98,7 @@ impl Gateway {
     ) -> Result<Response<Answer>, Refusal> {
         let (mut head, mut body) = request.into_parts();
         let target = receive(&head, flaw).map_err(Refusal::closing)?;
-        let taken = self.law.scrub(&mut head.headers);
-        self.law.scrub_query(&mut head.uri, &target);
+        let taken = self.law.scrub(&mut head, &target).map_err(|_| not_a_path())?;
         let client = self.client(peer, &taken.forwarded);
         record.client(client.address);
 
@@ -238,61 +240,6 @@ impl From<SendError> for Refusal {
             SendError::SlowRequestBody => Error::RequestTimeout.into(),
         }
     }
-}
-
-/// Refuses what a proxy must never carry (RFC 9112 sections 2.2, 3.2 and 6.1), and reads the target.
-fn receive(head: &request::Parts, flaw: Option<Error>) -> Result<Target, Error> {
-    if let Some(flaw) = flaw {
-        return Err(flaw);
-    }
-    let uri = &head.uri;
-    let is_path = uri.scheme().is_none() && uri.authority().is_none();
-    let target = uri.path_and_query().filter(|target| target.as_str().starts_with('/'));
-    let target = match target {
-        Some(target) if is_path && head.method != Method::CONNECT => target,
-        _ => return Err(Error::bad_request("The request target must be a path.")),
-    };
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) if is_host(host) => {}
-        (None, None) if head.version == Version::HTTP_10 => {}
-        _ => return Err(Error::bad_request("There must be one valid Host header.")),
-    }
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, None) => {}
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
-        _ => return Err(Error::bad_request("The only Transfer-Encoding accepted is chunked.")),
-    }
-    if head.headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
-        return Err(Error::bad_request("There must be at most one Authorization header."));
-    }
-    Ok(Target::new(target.clone()))
-}
-
-/// The host that the client asked for. A trusted proxy that puts its own into `Host` says which it
-/// was, after what it was told itself.
-fn host<'a>(head: &'a request::Parts, forwarded: &'a Forwarded, client: Client) -> &'a str {
-    let said = forwarded.host.as_ref().filter(|_| client.through_trusted_proxy);
-    let said = said.and_then(|said| said.to_str().ok()?.rsplit(',').next());
-    let sent = || head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    said.map(str::trim).or_else(sent).unwrap_or_default()
-}
-
-/// The characters of a host and port (RFC 3986 section 3.2.2); no user, no path, no list.
-fn is_host(host: &HeaderValue) -> bool {
-    let of_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte);
-    host.as_bytes().iter().all(of_host)
-}
-
-/// A CORS preflight carries no credentials (Fetch standard, CORS-preflight fetch), and no body.
-fn is_preflight(head: &request::Parts) -> bool {
-    let has_body = head.headers.contains_key(header::CONTENT_LENGTH)
-        || head.headers.contains_key(header::TRANSFER_ENCODING);
-    head.method == Method::OPTIONS
-        && !has_body
-        && head.headers.contains_key(header::ORIGIN)
-        && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The request for CouchDB: its parser takes `Transfer-Encoding` only as exactly `chunked`, and a
