@@ -96,7 +96,8 @@ fn place(lines: &[Line<'_>], section: &str) -> Option<usize> {
     let below = &lines[header + 1..];
     let end = below.iter().position(|line| line.kind == Kind::Header).unwrap_or(below.len());
     let below = &below[..end];
-    let is_key = |line: &Line<'_>| matches!(line.kind, Kind::Key(_) | Kind::Continuation);
+    let is_key =
+        |line: &Line<'_>| matches!(line.kind, Kind::Key(_) | Kind::Continuation | Kind::Fault);
     let is_empty = |line: &Line<'_>| line.bytes.trim_ascii().is_empty();
     let count = match below.iter().rposition(is_key) {
         Some(last) => last + 1,
