@@ -41,18 +41,24 @@ pub(super) fn credentials(fields: &mut Fields<'_>) -> IniCredentials {
 fn secrets(fields: &mut Fields<'_>, section: &str) -> HashMap<String, Secret> {
     let mut secrets = HashMap::new();
     for (key, entry) in fields.ini.section(section) {
-        let Some(name) = name_of_file(key, &entry.value) else {
-            secrets.insert(key.to_owned(), Secret::from(entry.value.as_str()));
-            continue;
+        let (name, secret) = match name_of_file(key, &entry.value) {
+            None => (key, Ok(Secret::from(entry.value.as_str()))),
+            Some(name) => (name, secret_in(&entry.value)),
         };
-        match read_secrets(entry.value.as_ref()) {
-            Ok(mut read) => {
-                secrets.insert(name.to_owned(), read.swap_remove(0));
-            }
+        match secret.map(|secret| secrets.insert(name.to_owned(), secret)) {
+            Ok(None) => {}
+            Ok(Some(_)) => fields.fault_at(entry, &format!("{name} and {name}_file are both set")),
             Err(message) => fields.fault_at(entry, &format!("{key}: {message}")),
         }
     }
     secrets
+}
+
+fn secret_in(file: &str) -> Result<Secret, String> {
+    match &*read_secrets(file.as_ref())? {
+        [secret] => Ok(secret.clone()),
+        _ => Err(format!("there is more than one secret in {file}")),
+    }
 }
 
 /// The name whose secret is in a file. CouchDB 1.x may have had a key of such a name, with a secret
@@ -90,8 +96,8 @@ pub(super) fn doubts(
             }
         }
         for (token, entry) in fields.ini.section(TOKEN_SECRETS) {
-            let name = token.strip_suffix("_file").unwrap_or(token);
-            if ![token, name].iter().any(|token| credentials.token_users.contains_key(*token)) {
+            let name = name_of_file(token, &entry.value).unwrap_or(token);
+            if !credentials.token_users.contains_key(name) {
                 doubt(entry, format!("[{TOKEN_USERS}] has no user for this token"));
             }
         }
