@@ -174,8 +174,11 @@ fn remembered_credentials_are_not_asked_for_again() {
 fn credentials_are_found_again_when_couchdb_is_back() {
     let couch = Couch::shared();
     let mut link = Link::to(couch.address);
-    let secret = format!("{INI}[chttpd_auth]\nsecret = {}\n", couch.secret);
-    let gate = Gate::start(&link.url, &secret);
+    let ini = format!(
+        "{INI}[chttpd_auth]\nsecret = {}\n[couchgate]\nuser_cache_ttl_without_feed = 1\n",
+        couch.secret
+    );
+    let gate = Gate::start(&link.url, &ini);
     let (user, consumer) = (couch.user("apple", &["dev"]), unique("consumer"));
     couch.change_user(
         &user,
@@ -191,7 +194,7 @@ fn credentials_are_found_again_when_couchdb_is_back() {
     assert_eq!(ask(&waiting).expect(200).json()["userCtx"]["name"], user.as_str());
     ask(&waiting).expect(401);
     link.down();
-    // What is remembered may be believed for some seconds more; nobody becomes anonymous.
+    // What is remembered may be believed for a second more; nobody becomes anonymous.
     support::eventually("what was remembered is forgotten", || {
         let reply = ask(&signed());
         assert!(
