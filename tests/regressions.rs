@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "regressions/oauth.rs"]
+mod oauth;
 mod support;
 
 use std::io::{ErrorKind, Read};

@@ -77,7 +77,7 @@ proptest! {
     ) {
         let mut header = format!("oAuth {realm}");
         for ((_, name), (_, value), separator) in &sent {
-            header.extend([name, "=\"", value, "\"", separator]);
+            header.extend(["oauth_", name, "=\"", value, "\"", separator]);
         }
         let parameters = Parameters::collect(oauth_parameters(header.as_bytes()).unwrap(), b"", b"");
         let read: Vec<_> = parameters
@@ -87,7 +87,7 @@ proptest! {
             .map(|(name, value)| (name.to_vec(), value.to_vec()))
             .collect();
         let written: Vec<_> =
-            sent.into_iter().map(|((name, _), (value, _), _)| (name, value)).collect();
+            sent.into_iter().map(|((name, _), (value, _), _)| ([&b"oauth_"[..], &name].concat(), value)).collect();
         prop_assert_eq!(read, written, "{}", header);
     }
 

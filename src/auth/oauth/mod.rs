@@ -201,7 +201,14 @@ impl OauthHandler {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.nonces.check(now.as_secs(), timestamp).map_err(refused)?;
         let nonce = nonce.filter(|nonce| !nonce.is_empty()).ok_or(OauthError::Nonce)?;
-        self.nonces.remember(now.as_secs(), timestamp, [consumer, token, nonce]).map_err(refused)
+        let used = self.nonces.remember(now.as_secs(), timestamp, [consumer, token, nonce]);
+        if used == Err(Refused::Stale) {
+            tracing::warn!(
+                "the clock was set back: what was signed before the time that couchgate has seen is \
+                 refused until that time has come, or couchgate is restarted"
+            );
+        }
+        used.map_err(refused)
     }
 }
 
