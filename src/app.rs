@@ -88,6 +88,13 @@ pub fn couch(config: &Config) -> Result<(Arc<Upstream>, Arc<Couch>), StartError>
     Ok((upstream, Arc::new(couch)))
 }
 
+/// Who is a server admin, by a configuration and, unless that says no, by CouchDB's.
+#[must_use]
+pub fn admins(config: &Config, couch: &Arc<Couch>) -> Admins {
+    let upstream = config.admins_from_upstream.then(|| Arc::clone(couch));
+    Admins::new(config.admins.clone(), upstream)
+}
+
 fn token_algorithm(config: &Config) -> HashAlgorithm {
     config.hash_algorithms.first().copied().unwrap_or(HashAlgorithm::Sha256)
 }
@@ -109,11 +116,10 @@ impl App {
             Listeners { plain: listen(config.bind)?, tls, admin: listen(config.admin_bind)? };
         let (upstream, couch) = couch(config)?;
         let passwords = Arc::new(Passwords::new(config.passwords.clone())?);
-        let upstream_admins = config.admins_from_upstream.then(|| Arc::clone(&couch));
         let users = Arc::new(Users::new(
             Arc::clone(&couch),
             config.users.clone(),
-            Admins::new(config.admins.clone(), upstream_admins),
+            admins(config, &couch),
             Arc::clone(&passwords),
         ));
         let gateway = Gateway {
