@@ -10,8 +10,10 @@ use std::{
 use clap::Parser;
 use couchgate::{
     app::{self, App, StartError},
-    cli::{Cli, Command, HashArgs, Lines, OauthArgs, SourceArgs, oauth as cli_oauth},
-    config::{Config, ini::Fault},
+    cli::{
+        Cli, Command, HashArgs, Lines, SourceArgs, line,
+        oauth::{self as cli_oauth, OauthArgs},
+    },
     couch::probe,
     passwords::PasswordHash,
     secret::{Secret, hex},
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(sources: &SourceArgs) -> Result<(), Lines> {
-    let config = load(sources)?;
+    let config = sources.load()?;
     telemetry::init_logs(config.log_level, config.log_format);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -58,7 +60,7 @@ fn run(sources: &SourceArgs) -> Result<(), Lines> {
 }
 
 fn check(sources: &SourceArgs) -> Result<(), Lines> {
-    let config = load(sources)?;
+    let config = sources.load()?;
     for warning in &config.warnings {
         println!("warning: {warning}");
     }
@@ -88,24 +90,13 @@ fn hash_password(arguments: &HashArgs) -> Result<(), Lines> {
 }
 
 fn oauth(arguments: &OauthArgs) -> Result<(), Lines> {
-    let mut text = Zeroizing::new(runtime()?.block_on(cli_oauth::run(arguments))?.join("\n"));
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    stdout().write_all(text.as_bytes()).map_err(line)
-}
-
-fn load(sources: &SourceArgs) -> Result<Config, Lines> {
-    sources.load().map_err(|faults| faults.iter().map(Fault::to_string).collect())
+    let lines = runtime()?.block_on(cli_oauth::run(arguments))?;
+    let mut out = stdout().lock();
+    lines.iter().try_for_each(|text| writeln!(out, "{text}")).map_err(line)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Lines> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(line)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn line(error: impl ToString) -> Lines {
-    vec![error.to_string()]
 }
 
 fn say_where(app: &App) {

@@ -7,13 +7,18 @@
 mod documents;
 #[path = "oauth_command_line/files.rs"]
 mod files;
+#[path = "oauth_command_line/pages.rs"]
+mod pages;
 #[path = "oauth_command_line/signing.rs"]
 mod signing;
 mod support;
+#[path = "oauth_command_line/written.rs"]
+mod written;
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     process::{Command, Output},
 };
 
@@ -27,7 +32,10 @@ const CREDENTIALS: &str = "[oauth_consumer_secrets]\napp = canary-app\nother = c
 /// A directory with `couchgate.ini`.
 fn place(ini: &str) -> Place {
     let base = "[chttpd]\nauthentication_handlers = oauth, default\n[chttpd_auth]\nsecret = ";
-    Place::with(&[("couchgate.ini", &format!("{base}{SECRET}\n{ini}"))])
+    let place = Place::with(&[("couchgate.ini", &format!("{base}{SECRET}\n{ini}"))]);
+    let file = place.path().join("couchgate.ini");
+    fs::set_permissions(file, Permissions::from_mode(0o600)).unwrap();
+    place
 }
 
 fn read(place: &Place, file: &str) -> String {
@@ -100,9 +108,13 @@ fn sign(place: &Place, words: &[&str]) -> String {
 
 /// couchgate with the configuration that is in the place, and an upstream that knows jan.
 fn gate(place: &Place) -> (Recorder, Gate) {
+    gate_of(&read(place, "couchgate.ini"))
+}
+
+fn gate_of(ini: &str) -> (Recorder, Gate) {
     let upstream = Recorder::start();
     upstream.user("jan", "apple", &["dev"]).user("pomme", "pear", &[]);
-    let gate = Gate::start(&upstream.url, &read(place, "couchgate.ini"));
+    let gate = Gate::start(&upstream.url, ini);
     (upstream, gate)
 }
 
@@ -299,6 +311,7 @@ fn help_tells_the_whole_story() {
         assert!(story.contains(word), "no {word} in {story}");
     }
     assert!(story.lines().count() < 40, "{story}");
+    assert!(help("oauth add").contains("in user documents each user has his own"));
     for command in ["add", "list", "remove", "sign"] {
         let said = help(&format!("oauth {command}"));
         assert!(said.contains(&format!("Usage: couchgate oauth {command}")), "{said}");

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     headers::{HeaderLaw, token_for},
@@ -138,8 +137,12 @@ impl Couch {
     /// # Errors
     ///
     /// When there is no whole answer in time; a status is an answer.
-    pub async fn put(&self, path: &str, document: &Value) -> Result<Reply, CouchError> {
-        let body = Some(Bytes::from(document.to_string()));
+    pub async fn put(
+        &self,
+        path: &str,
+        document: &(impl Serialize + Sync),
+    ) -> Result<Reply, CouchError> {
+        let body = Some(Bytes::from(serde_json::to_vec(document)?));
         let own = Some((&self.service_user, Some(&self.token)));
         self.whole(request(Method::PUT, path, body)?, own).await
     }

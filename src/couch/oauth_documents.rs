@@ -1,7 +1,12 @@
 //! Writing OAuth credentials into user documents, all else of which stays as it is.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     client::{Couch, CouchError, encode},
@@ -12,6 +17,9 @@ use crate::secret::Secret;
 
 type Object = Map<String, Value>;
 
+/// A document whose fields are text, for a number may be one that no type of Rust's holds.
+type Document = BTreeMap<String, Box<RawValue>>;
+
 /// User documents of a database.
 #[derive(Clone, Copy, Debug)]
 pub struct OauthDocuments<'a> {
@@ -19,6 +27,17 @@ pub struct OauthDocuments<'a> {
     pub couch: &'a Couch,
     /// Its authentication database.
     pub db: &'a str,
+}
+
+/// What a document has lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// What was named.
+    Named,
+    /// All consumer keys besides, for no token is left.
+    ConsumersToo,
+    /// All tokens besides, for no consumer key is left.
+    TokensToo,
 }
 
 /// Why a user document is not changed.
@@ -80,7 +99,10 @@ impl OauthDocuments<'_> {
         .map(|in_force| in_force.unwrap_or_else(|| consumer_secret.clone()))
     }
 
-    /// Removes a consumer, a token, or both; whether there was one.
+    /// Removes a consumer, a token, or both; `None` where there was neither.
+    ///
+    /// A consumer without a token, or a token without a consumer, does not stay: the view does not
+    /// show it, and it would come to life with what is added next.
     ///
     /// # Errors
     ///
@@ -90,19 +112,31 @@ impl OauthDocuments<'_> {
         user: &str,
         consumer_key: Option<&str>,
         token: Option<&str>,
-    ) -> Result<bool, DocumentError> {
-        let removed = self.change(user, |oauth| {
+    ) -> Result<Option<Removed>, DocumentError> {
+        self.change(user, |oauth| {
             let mut remove = |names: &'static str, name: Option<&str>| {
-                Ok::<_, DocumentError>(match name {
-                    Some(name) => object(oauth, names)?.remove(name).is_some(),
-                    None => false,
-                })
+                let names = object(oauth, names)?;
+                let removed = name.is_some_and(|name| names.remove(name).is_some());
+                Ok::<_, DocumentError>((removed, names.values().any(Value::is_string)))
             };
-            let consumer = remove("consumer_keys", consumer_key)?;
-            let token = remove("tokens", token)?;
-            Ok((consumer || token).then_some(()))
-        });
-        Ok(removed.await?.is_some())
+            let (consumer_removed, consumer_left) = remove("consumer_keys", consumer_key)?;
+            let (token_removed, token_left) = remove("tokens", token)?;
+            if !consumer_removed && !token_removed {
+                return Ok(None);
+            }
+            Ok(Some(match (consumer_left, token_left) {
+                (true, false) => {
+                    object(oauth, "consumer_keys")?.clear();
+                    Removed::ConsumersToo
+                }
+                (false, true) => {
+                    object(oauth, "tokens")?.clear();
+                    Removed::TokensToo
+                }
+                (true, true) | (false, false) => Removed::Named,
+            }))
+        })
+        .await
     }
 
     /// Changes a document's `oauth`, once more where the document has changed meanwhile; not at
@@ -115,8 +149,16 @@ impl OauthDocuments<'_> {
         let path = format!("/{}/{ID_PREFIX}{}", encode(self.db), encode(user));
         for _ in 0..2 {
             let mut document = self.read(user, &path).await?;
-            let Some(done) = change(object(&mut document, "oauth")?)? else { return Ok(None) };
-            match self.couch.put(&path, &Value::Object(document)).await?.status {
+            let mut oauth = match document.get("oauth").map(|oauth| oauth.get()) {
+                None | Some("null") => Object::new(),
+                Some(oauth) => {
+                    serde_json::from_str(oauth).map_err(|_| DocumentError::NotAnObject("oauth"))?
+                }
+            };
+            let Some(done) = change(&mut oauth)? else { return Ok(None) };
+            let oauth = to_raw_value(&oauth).map_err(CouchError::from)?;
+            document.insert("oauth".to_owned(), oauth);
+            match self.couch.put(&path, &document).await?.status {
                 status if status.is_success() => return Ok(Some(done)),
                 StatusCode::CONFLICT => {}
                 status => return Err(CouchError::Status(status).into()),
@@ -125,7 +167,7 @@ impl OauthDocuments<'_> {
         Err(DocumentError::Changed)
     }
 
-    async fn read(&self, user: &str, path: &str) -> Result<Object, DocumentError> {
+    async fn read(&self, user: &str, path: &str) -> Result<Document, DocumentError> {
         let reply = self.couch.get(&format!("{path}?conflicts=true")).await?;
         match reply.status {
             StatusCode::OK => {}
@@ -137,8 +179,11 @@ impl OauthDocuments<'_> {
         if understood.into_user("anybody").conflicted {
             return Err(DocumentError::Conflicted);
         }
-        let document: Object = reply.json().map_err(|_| DocumentError::NotAUser)?;
-        let is = |key, value: &str| document.get(key).and_then(Value::as_str) == Some(value);
+        let document: Document = reply.json().map_err(|_| DocumentError::NotAUser)?;
+        let is = |key, value: &str| {
+            let text = document.get(key).map(|text| serde_json::from_str::<String>(text.get()));
+            text.is_some_and(|text| text.is_ok_and(|text| text == value))
+        };
         if is("type", "user") && is("name", user) {
             Ok(document)
         } else {

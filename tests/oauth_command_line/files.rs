@@ -11,7 +11,9 @@ use std::{
 
 use serde_json::json;
 
-use super::{CREDENTIALS, add, failure, gate, is_hex, oauth, place, read, sign, success, who};
+use super::{
+    CREDENTIALS, add, failure, gate, gate_of, is_hex, oauth, place, read, sign, success, who,
+};
 use crate::support::Gate;
 
 const NOBODY: u32 = 65534;
@@ -116,8 +118,8 @@ fn a_secret_in_a_file_of_its_own_goes_with_its_name() {
 fn a_new_file_is_its_owners_alone() {
     let place = place("");
     let added = add(&place, &["jan", "--file", "oauth.ini"]);
-    let expected = "written to oauth.ini, which is not in force: name it by --config, restart \
-                    couchgate\n";
+    let expected = "written to oauth.ini, which is not in force: name it by --config before the \
+                    others, restart couchgate\n";
     assert_eq!(added.note, expected);
     let metadata = fs::metadata(place.path().join("oauth.ini")).unwrap();
     assert_eq!(metadata.mode() & 0o7777, 0o600);
@@ -158,6 +160,57 @@ fn a_file_keeps_its_mode_its_owner_and_its_link() {
     }
 }
 
+#[test]
+fn a_file_that_others_may_read_is_warned_of() {
+    let place = place("");
+    let file = place.path().join("couchgate.ini");
+    let mode = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    let note = || add(&place, &["jan", "--file", "couchgate.ini"]).note;
+    let written = "written to couchgate.ini: restart couchgate, which reads it when it starts\n";
+    for (bits, shown) in [(0o640, "640"), (0o644, "644"), (0o604, "604")] {
+        mode(bits);
+        let warning = format!(
+            "others on this machine may be able to read the secrets in couchgate.ini: its mode is \
+             {shown}\n"
+        );
+        assert_eq!(note(), format!("{written}{warning}"));
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, bits);
+    }
+    mode(0o600);
+    assert_eq!(note(), written);
+}
+
+/// Whose secret is printed is the one that couchgate goes by.
+#[test]
+fn a_later_file_has_the_last_word() {
+    let place = place("");
+    let a = "[oauth_consumer_secrets]\napp = canary-a\n";
+    let write = |file: &str, text: &str| fs::write(place.path().join(file), text).unwrap();
+    write("a.ini", a);
+    write("b.ini", "[oauth_consumer_secrets]\napp = canary-b\n");
+    let layers = ["--config", "a.ini", "--config", "b.ini"];
+    let words = [&["jan", "--consumer", "app", "--token", "t", "--file", "a.ini"], &layers[..]];
+    let added = add(&place, &words.concat());
+    assert_eq!(added.consumer_secret, "canary-b");
+    assert!(added.note.starts_with("written to a.ini: restart couchgate"), "{added:?}");
+    assert!(read(&place, "a.ini").starts_with(a));
+    let config = [read(&place, "couchgate.ini"), read(&place, "a.ini"), read(&place, "b.ini")];
+    let (_upstream, gate) = gate_of(&config.concat());
+    let client = self::place(&format!(
+        "[oauth_consumer_secrets]\napp = {}\n[oauth_token_secrets]\nt = {}\n\
+         [oauth_token_users]\nt = jan\n",
+        added.consumer_secret, added.token_secret
+    ));
+    assert_eq!(who(&gate, &client, &[]), "jan");
+
+    write("b.ini", "[oauth_consumer_secrets]\napp =\n");
+    let words = [&["jan", "--consumer", "app", "--file", "a.ini"], &layers[..]];
+    let expected = "written to a.ini, but a later file takes consumer key \"app\" back: it is \
+                    not believed\n";
+    let added = add(&place, &words.concat());
+    assert!(added.note.starts_with(expected), "{added:?}");
+}
+
 /// Everything in a directory.
 fn files(directory: &std::path::Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
@@ -175,6 +228,8 @@ fn files(directory: &std::path::Path) -> Vec<(String, String)> {
 fn a_directory_that_cannot_be_written_keeps_its_file_as_it_was() {
     let place = place(CREDENTIALS);
     let before = files(place.path());
+    let file = place.path().join("couchgate.ini");
+    fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(place.path(), Permissions::from_mode(0o555)).unwrap();
     for words in [&["add", "jan"][..], &["remove", "--token", "t1"]] {
         let mut command = oauth(&place, words);

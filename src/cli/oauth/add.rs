@@ -2,15 +2,14 @@
 
 use std::path::Path;
 
-use super::{
-    super::{AddArgs, Lines},
-    NO_FILE, cannot_edit, couch, line, load, rows,
-};
+use super::{NO_FILE, arguments::AddArgs, cannot_edit, couch, named, rows};
 use crate::{
+    app,
     auth::oauth::{credentials::IniCredentials, signature::Credentials},
+    cli::{Lines, line},
     config::{Config, ini::replace::Edited, oauth_edit},
     couch::OauthDocuments,
-    secret::{Secret, hex},
+    secret::{Secret, equal, hex},
     user_ctx::{HandlerName, Identity},
 };
 
@@ -21,7 +20,7 @@ const NO_HANDLER: &str = "[chttpd] authentication_handlers lacks oauth: until it
                           requests are not believed";
 
 pub(super) async fn add(arguments: &AddArgs) -> Result<Lines, Lines> {
-    let config = load(&arguments.sources)?;
+    let config = arguments.sources.load()?;
     let user = &*arguments.user;
     if !Identity::could_be_named(user) {
         return Err(line(format!("the user name {user:?} cannot travel in a header")));
@@ -36,6 +35,7 @@ pub(super) async fn add(arguments: &AddArgs) -> Result<Lines, Lines> {
     let mut lines = match &arguments.file {
         Some(_) if config.oauth.use_users_db => return Err(line(NO_FILE)),
         None if config.oauth.use_users_db => {
+            refuse_server_admin(&config, user).await?;
             // A random one is nobody's.
             if arguments.token.is_some() {
                 refuse_anybodys(&config, &fresh.token).await?;
@@ -59,35 +59,54 @@ pub(super) async fn add(arguments: &AddArgs) -> Result<Lines, Lines> {
 
 fn to_paste(known: &IniCredentials, user: &str, fresh: Credentials) -> Result<Lines, Lines> {
     let credentials = beside(known, fresh)?;
-    let text = oauth_edit::with(b"", &credentials, user, false).map_err(|e| line(e.to_string()))?;
+    let text = oauth_edit::with(b"", &credentials, user, false).map_err(line)?;
     Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
 }
 
 fn in_file(arguments: &AddArgs, file: &Path, fresh: Credentials) -> Result<Lines, Lines> {
     let edited = Edited::open(file).map_err(|error| cannot_edit(file, &error))?;
-    // What it has counts, even if it is no part of the configuration.
+    // What it has counts, even if it is no part of the configuration; where it is, later files win.
     let mut sources = arguments.sources.clone();
     if file.exists() {
-        sources.config.push(file.to_owned());
+        sources.config.insert(0, file.to_owned());
     }
-    let known = load(&sources)?.oauth_credentials;
+    let known = sources.load()?.oauth_credentials;
     let is_known = known.consumer_secrets.contains_key(&fresh.consumer_key);
     let credentials = beside(&known, fresh)?;
     let user = &arguments.user;
     let text = oauth_edit::with(edited.text(), &credentials, user, is_known);
-    let text = text.map_err(|error| line(error.to_string()))?;
+    let text = text.map_err(line)?;
     edited.replace(&text).map_err(|error| cannot_edit(file, &error))?;
 
     let mut lines = for_the_client(&credentials);
-    let now = load(&arguments.sources)?.oauth_credentials;
-    let (token, file) = (&credentials.token, file.display());
-    let is_read = now.token_users.get(token) == Some(user) && now.token_secrets.contains_key(token);
-    lines.push(if is_read {
-        format!("written to {file}: restart couchgate, which reads it when it starts")
-    } else {
-        format!("written to {file}, which is not in force: name it by --config, restart couchgate")
-    });
+    let in_force = arguments.sources.load()?.oauth_credentials;
+    lines.push(format!("written to {}{}", file.display(), fate(&in_force, &credentials, user)));
+    if let Some(mode) = edited.mode().filter(|mode| mode & 0o077 != 0) {
+        lines.push(format!(
+            "others on this machine may be able to read the secrets in {}: its mode is {mode:o}",
+            file.display()
+        ));
+    }
     Ok(lines)
+}
+
+/// What becomes of what was written: files of the configuration may say otherwise, or it may be in
+/// none.
+fn fate(in_force: &IniCredentials, credentials: &Credentials, user: &str) -> String {
+    let Credentials { consumer_key, consumer_secret, token, token_secret } = credentials;
+    let is = |known: Option<&Secret>, secret: &Secret| {
+        known.is_some_and(|known| equal(known.as_bytes(), secret.as_bytes()))
+    };
+    if in_force.token_users.get(token).is_none_or(|of| of != user)
+        || !is(in_force.token_secrets.get(token), token_secret)
+    {
+        ", which is not in force: name it by --config before the others, restart couchgate".into()
+    } else if !is(in_force.consumer_secrets.get(consumer_key), consumer_secret) {
+        let consumer = named(Some(consumer_key), None, "");
+        format!(", but a later file takes {consumer} back: it is not believed")
+    } else {
+        ": restart couchgate, which reads it when it starts".into()
+    }
 }
 
 /// A consumer that is known keeps its secret.
@@ -100,10 +119,22 @@ fn beside(known: &IniCredentials, fresh: Credentials) -> Result<Credentials, Lin
     Ok(Credentials { consumer_secret: consumer_secret.unwrap_or(fresh.consumer_secret), ..fresh })
 }
 
+/// Signatures of theirs would be refused (`OauthError::ServerAdmin`).
+async fn refuse_server_admin(config: &Config, user: &str) -> Result<(), Lines> {
+    match app::admins(config, &couch(config)?).find(user).await {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) => Err(line(format!(
+            "user {user:?}: a server admin cannot sign this way, credentials for admins stand in \
+             the configuration"
+        ))),
+        Err(error) => Err(line(format!("server admins cannot be read: {error}"))),
+    }
+}
+
 /// Whose a token is must be clear.
 async fn refuse_anybodys(config: &Config, token: &str) -> Result<(), Lines> {
-    let is_anybodys = rows(config).await?.iter().any(|((_, of), _)| of == token);
-    if is_anybodys { Err(token_exists(token)) } else { Ok(()) }
+    let rows = rows(config, None, Some(token)).await?;
+    if rows.is_empty() { Ok(()) } else { Err(token_exists(token)) }
 }
 
 async fn in_document(config: &Config, user: &str, fresh: Credentials) -> Result<Lines, Lines> {
@@ -152,5 +183,5 @@ fn secret() -> Result<Secret, Lines> {
 }
 
 fn random() -> Result<Secret, Lines> {
-    Secret::random().map_err(|error| line(error.to_string()))
+    Secret::random().map_err(line)
 }

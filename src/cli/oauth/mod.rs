@@ -4,6 +4,7 @@
 //! in the former only.
 
 mod add;
+mod arguments;
 mod remove;
 mod sign;
 
@@ -13,13 +14,15 @@ use std::{
     sync::Arc,
 };
 
-use super::{Lines, OauthArgs, OauthCommand, SourceArgs};
 use crate::{
     app,
     auth::oauth::credentials::IniCredentials,
-    config::{Config, ini::Fault},
-    couch::{Couch, OauthRow, all_oauth_rows},
+    cli::{Lines, SourceArgs, line},
+    config::Config,
+    couch::{Couch, OAUTH_PAGE, OauthRow, oauth_rows},
 };
+use arguments::OauthCommand;
+pub use arguments::{ABOUT, OauthArgs};
 
 /// Does what was asked for.
 ///
@@ -36,16 +39,16 @@ pub async fn run(arguments: &OauthArgs) -> Result<Lines, Lines> {
 }
 
 async fn list(sources: &SourceArgs) -> Result<Lines, Lines> {
-    let config = load(sources)?;
+    let config = sources.load()?;
     let line = |token: &str, user: &str, consumers: &BTreeSet<&str>| {
         let consumers: Vec<String> = consumers.iter().map(|name| shown(name)).collect();
         format!("{}\t{}\t{}", shown(token), shown(user), consumers.join(", "))
     };
     if config.oauth.use_users_db {
-        let rows = rows(&config).await?;
+        let rows = rows(&config, None, None).await?;
         let mut tokens: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-        for ((consumer, token), row) in &rows {
-            tokens.entry((token, &row.username)).or_default().insert(consumer);
+        for row in &rows {
+            tokens.entry((&row.token, &row.username)).or_default().insert(&row.consumer_key);
         }
         let lines = tokens.iter().map(|((token, user), consumers)| line(token, user, consumers));
         return Ok(lines.collect());
@@ -62,18 +65,19 @@ async fn list(sources: &SourceArgs) -> Result<Lines, Lines> {
     Ok(lines.collect())
 }
 
-fn load(sources: &SourceArgs) -> Result<Config, Lines> {
-    sources.load().map_err(|faults| faults.iter().map(Fault::to_string).collect())
-}
-
-/// All credentials of user documents, each after its consumer key and token.
-async fn rows(config: &Config) -> Result<Vec<((String, String), OauthRow)>, Lines> {
-    let rows = all_oauth_rows(&*couch(config)?, &config.users.authentication_db).await;
+/// The credentials of user documents that have these names.
+async fn rows(
+    config: &Config,
+    consumer: Option<&str>,
+    token: Option<&str>,
+) -> Result<Vec<OauthRow>, Lines> {
+    let (couch, db) = (couch(config)?, &config.users.authentication_db);
+    let rows = oauth_rows(&couch, db, consumer, token, OAUTH_PAGE).await;
     rows.map_err(|error| line(format!("users' OAuth credentials cannot be read: {error}")))
 }
 
 fn couch(config: &Config) -> Result<Arc<Couch>, Lines> {
-    let (_, couch) = app::couch(config).map_err(|error| line(error.to_string()))?;
+    let (_, couch) = app::couch(config).map_err(line)?;
     Ok(couch)
 }
 
@@ -84,8 +88,11 @@ fn cannot_edit(file: &Path, error: &std::io::Error) -> Lines {
 const NO_FILE: &str = "--file: with [couch_httpd_oauth] use_users_db = true credentials stand in user \
                        documents, not in an ini file";
 
-fn line(text: impl Into<String>) -> Lines {
-    vec![text.into()]
+/// What was named, for a message.
+fn named(consumer: Option<&str>, token: Option<&str>, between: &str) -> String {
+    let consumer = consumer.map(|name| format!("consumer key {name:?}"));
+    let token = token.map(|name| format!("token {name:?}"));
+    consumer.into_iter().chain(token).collect::<Vec<_>>().join(between)
 }
 
 /// A name as a terminal may show it: users write theirs into their documents as they like.

@@ -4,21 +4,19 @@ use std::{collections::BTreeSet, path::Path};
 
 use zeroize::Zeroizing;
 
-use super::{
-    super::{Lines, RemoveArgs},
-    NO_FILE, cannot_edit, couch, line, load, rows,
-};
+use super::{NO_FILE, arguments::RemoveArgs, cannot_edit, couch, named, rows};
 use crate::{
+    cli::{Lines, line},
     config::{
         Config,
         ini::replace::Edited,
         oauth_edit::{without_consumer, without_token},
     },
-    couch::OauthDocuments,
+    couch::{OauthDocuments, Removed},
 };
 
 pub(super) async fn remove(arguments: &RemoveArgs) -> Result<Lines, Lines> {
-    let config = load(&arguments.sources)?;
+    let config = arguments.sources.load()?;
     match &arguments.file {
         Some(_) if config.oauth.use_users_db => Err(line(NO_FILE)),
         None if config.oauth.use_users_db => from_documents(&config, arguments).await,
@@ -29,19 +27,20 @@ pub(super) async fn remove(arguments: &RemoveArgs) -> Result<Lines, Lines> {
 
 fn from_file(arguments: &RemoveArgs, file: &Path) -> Result<Lines, Lines> {
     let edited = Edited::open(file).map_err(|error| cannot_edit(file, &error))?;
-    let missing =
-        |what: &str, name: &str| line(format!("{} has no {what} {name:?}", file.display()));
+    let missing = |what: String| line(format!("{} has no {what}", file.display()));
     let mut text = Zeroizing::new(edited.text().to_vec());
     if let Some(name) = &arguments.consumer {
-        text = without_consumer(&text, name).ok_or_else(|| missing("consumer key", name))?;
+        let missing = || missing(named(Some(name), None, ""));
+        text = without_consumer(&text, name).ok_or_else(missing)?;
     }
     if let Some(name) = &arguments.token {
-        text = without_token(&text, name).ok_or_else(|| missing("token", name))?;
+        let missing = || missing(named(None, Some(name), ""));
+        text = without_token(&text, name).ok_or_else(missing)?;
     }
     edited.replace(&text).map_err(|error| cannot_edit(file, &error))?;
 
     let mut lines = vec![format!("removed {} from {}", what(arguments), file.display())];
-    let left = load(&arguments.sources)?.oauth_credentials;
+    let left = arguments.sources.load()?.oauth_credentials;
     let has = |names: [bool; 2]| names.contains(&true);
     let consumer = arguments.consumer.as_ref();
     let consumer = consumer.filter(|name| left.consumer_secrets.contains_key(*name));
@@ -59,22 +58,22 @@ fn from_file(arguments: &RemoveArgs, file: &Path) -> Result<Lines, Lines> {
 async fn from_documents(config: &Config, arguments: &RemoveArgs) -> Result<Lines, Lines> {
     let (consumer, token) = (arguments.consumer.as_deref(), arguments.token.as_deref());
     let what = what(arguments);
-    let rows = rows(config).await?;
-    let of_them = |(consumer_key, of): &(String, String)| {
-        consumer.is_none_or(|name| name == consumer_key) && token.is_none_or(|name| name == of)
-    };
-    let users: BTreeSet<&str> = rows
-        .iter()
-        .filter(|(names, _)| of_them(names))
-        .map(|(_, row)| row.username.as_str())
-        .collect();
+    let rows = rows(config, consumer, token).await?;
+    let users: BTreeSet<&str> = rows.iter().map(|row| row.username.as_str()).collect();
     let couch = couch(config)?;
     let documents = OauthDocuments { couch: &couch, db: &config.users.authentication_db };
     let mut lines = Lines::new();
     for user in users {
         match documents.remove(user, consumer, token).await {
-            Ok(true) => lines.push(format!("removed {what} from user {user:?}")),
-            Ok(false) => {}
+            Ok(Some(removed)) => {
+                let besides = match removed {
+                    Removed::Named => "",
+                    Removed::ConsumersToo => ", and the consumer keys, for no token is left",
+                    Removed::TokensToo => ", and the tokens, for no consumer key is left",
+                };
+                lines.push(format!("removed {what} from user {user:?}{besides}"));
+            }
+            Ok(None) => {}
             Err(error) => {
                 lines.push(format!("user {user:?}: {error}"));
                 return Err(lines);
@@ -88,7 +87,5 @@ async fn from_documents(config: &Config, arguments: &RemoveArgs) -> Result<Lines
 }
 
 fn what(arguments: &RemoveArgs) -> String {
-    let consumer = arguments.consumer.as_ref().map(|name| format!("consumer key {name:?}"));
-    let token = arguments.token.as_ref().map(|name| format!("token {name:?}"));
-    consumer.into_iter().chain(token).collect::<Vec<_>>().join(" and ")
+    named(arguments.consumer.as_deref(), arguments.token.as_deref(), " and ")
 }

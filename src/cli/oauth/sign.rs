@@ -9,23 +9,22 @@ use std::{
 use http::{Method, Uri};
 use zeroize::Zeroizing;
 
-use super::{
-    super::{Lines, SignArgs},
-    line, load, rows,
-};
+use super::{arguments::SignArgs, named, rows};
 use crate::{
     auth::oauth::{
         credentials::IniCredentials,
         parameters::is_protocol,
         signature::{Credentials, Signable, Signer},
     },
+    cli::{Lines, line},
     config::Config,
+    couch::OauthRow,
     secret::{Secret, hex},
     target::form_pairs,
 };
 
 pub(super) async fn sign(arguments: &SignArgs) -> Result<Lines, Lines> {
-    let config = load(&arguments.sources)?;
+    let config = arguments.sources.load()?;
     if Method::from_bytes(arguments.method.as_bytes()).is_err() {
         return Err(line("this is not a request's method"));
     }
@@ -36,7 +35,7 @@ pub(super) async fn sign(arguments: &SignArgs) -> Result<Lines, Lines> {
         return Err(line("URL and form must hold no oauth_ parameters: they go into the header"));
     }
     let credentials = the_only_one(candidates(&config, arguments).await?, arguments)?;
-    let random = Secret::random().map_err(|error| line(error.to_string()))?;
+    let random = Secret::random().map_err(line)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let signer = Signer {
         method: arguments.signature_method,
@@ -99,25 +98,22 @@ type Candidate = (Credentials, String);
 
 /// The credentials that fit the names given.
 async fn candidates(config: &Config, arguments: &SignArgs) -> Result<Vec<Candidate>, Lines> {
-    let fits =
-        |given: &Option<String>, name: &str| given.as_deref().is_none_or(|given| given == name);
-    let mut candidates = Vec::new();
+    let (consumer, token_given) = (arguments.consumer.as_deref(), arguments.token.as_deref());
     if config.oauth.use_users_db {
-        for ((consumer_key, token), row) in rows(config).await? {
-            if fits(&arguments.consumer, &consumer_key) && fits(&arguments.token, &token) {
-                let (consumer_secret, token_secret) = (row.consumer_secret, row.token_secret);
-                let credentials =
-                    Credentials { consumer_key, consumer_secret, token, token_secret };
-                candidates.push((credentials, row.username));
-            }
-        }
-        return Ok(candidates);
+        let candidate = |row: OauthRow| {
+            let OauthRow { consumer_key, token, username, consumer_secret, token_secret } = row;
+            let credentials = Credentials { consumer_key, consumer_secret, token, token_secret };
+            (credentials, username)
+        };
+        return Ok(rows(config, consumer, token_given).await?.into_iter().map(candidate).collect());
     }
+    let fits = |given: Option<&str>, name: &str| given.is_none_or(|given| given == name);
+    let mut candidates = Vec::new();
     let IniCredentials { consumer_secrets, token_secrets, token_users } = &config.oauth_credentials;
     for (consumer_key, consumer_secret) in consumer_secrets {
         for (token, user) in token_users {
             let Some(token_secret) = token_secrets.get(token) else { continue };
-            if fits(&arguments.consumer, consumer_key) && fits(&arguments.token, token) {
+            if fits(consumer, consumer_key) && fits(token_given, token) {
                 let credentials = Credentials {
                     consumer_key: consumer_key.clone(),
                     consumer_secret: consumer_secret.clone(),
@@ -141,15 +137,13 @@ fn the_only_one(
     if let Some((credentials, _)) = candidates.pop() {
         return Ok(credentials);
     }
-    let consumer = arguments.consumer.as_ref().map(|name| format!("consumer key {name:?}"));
-    let token = arguments.token.as_ref().map(|name| format!("token {name:?}"));
-    Err(line(match (consumer, token) {
-        (None, None) => {
-            "there is no consumer key with a token: `couchgate oauth add` makes them".to_owned()
-        }
-        (Some(name), None) | (None, Some(name)) => format!("there is no {name}"),
-        (Some(consumer), Some(token)) => format!("there is no {consumer} with a {token}"),
-    }))
+    let (consumer, token) = (arguments.consumer.as_deref(), arguments.token.as_deref());
+    if consumer.is_none() && token.is_none() {
+        return Err(line(
+            "there is no consumer key with a token: `couchgate oauth add` makes them",
+        ));
+    }
+    Err(line(format!("there is no {}", named(consumer, token, " with a "))))
 }
 
 fn several(candidates: &[Candidate]) -> Lines {

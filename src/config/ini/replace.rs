@@ -54,6 +54,12 @@ impl Edited {
         &self.text
     }
 
+    /// Who may read and write it; `None` for a new file.
+    #[must_use]
+    pub fn mode(&self) -> Option<u32> {
+        self.metadata.as_ref().map(|metadata| metadata.mode() & 0o7777)
+    }
+
     /// Replaces it, keeping mode and owner; a new file is its owner's alone.
     ///
     /// # Errors
