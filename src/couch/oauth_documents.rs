@@ -62,7 +62,7 @@ pub enum DocumentError {
     #[error("the user document's `{0}` is not an object")]
     NotAnObject(&'static str),
     /// The consumer's secret is missing or no text.
-    #[error("the user document's consumer key {0:?} has no secret")]
+    #[error("the user document's consumer key {0:?} has no secret that can be used")]
     NoConsumerSecret(String),
     /// A token keeps its secret.
     #[error("the token {0:?} exists")]
@@ -91,7 +91,10 @@ impl OauthDocuments<'_> {
             let consumers = object(oauth, "consumer_keys")?;
             let consumer = consumers.entry(consumer_key).or_insert_with(|| text(consumer_secret));
             match consumer.as_str() {
-                Some(secret) if !secret.is_empty() => Ok(Some(Secret::from(secret))),
+                // The terminal that shows it must not be told what to do.
+                Some(secret) if !secret.is_empty() && !secret.contains(char::is_control) => {
+                    Ok(Some(Secret::from(secret)))
+                }
                 _ => Err(DocumentError::NoConsumerSecret(consumer_key.to_owned())),
             }
         })

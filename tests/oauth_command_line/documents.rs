@@ -105,6 +105,28 @@ fn a_user_document_gets_credentials_and_loses_them_at_once() {
     assert_eq!(document(couch, &user)["oauth"], json!({ "consumer_keys": {}, "tokens": {} }));
 }
 
+/// A user who has copied another's pair could keep it from being removed by what else is in his
+/// document.
+#[test]
+fn a_document_that_cannot_be_written_keeps_no_others_credentials() {
+    let (couch, _gate, place) = start();
+    let (first, second) = (couch.user("apple", &[]), couch.user("apple", &[]));
+    let added = add(&place, &[&second]);
+    let mut copied = document(couch, &second)["oauth"].clone();
+    copied["tokens"]["more"] = json!("s");
+    couch.change_user(&first, &json!({ "oauth": copied, "pbkdf2_prf": 5 }));
+    assert!(first < second, "the copy comes first");
+    let output = super::oauth(&place, &["remove", "--token", &added.token]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains(&format!("removed token {:?} from user {second:?}", added.token)),
+        "{said}"
+    );
+    assert!(said.contains(&format!("user {first:?}: the user document cannot")), "{said}");
+    assert_eq!(document(couch, &second)["oauth"]["tokens"], json!({}));
+}
+
 #[test]
 fn a_pair_that_was_unknown_is_believed_once_it_is_added() {
     let (couch, gate, place) = start();

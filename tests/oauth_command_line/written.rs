@@ -84,14 +84,17 @@ fn a_document_that_changes_meanwhile_is_read_again_once() {
 fn a_document_that_could_be_read_otherwise_is_not_written() {
     let jan = |fields: &str| format!("{{\"type\":\"user\",\"name\":\"jan\",\"roles\":[]{fields}}}");
     let no_object = |what: &str| format!("the user document's `{what}` is not an object");
-    let no_secret = "the user document's consumer key \"app\" has no secret".to_owned();
+    let no_secret =
+        "the user document's consumer key \"app\" has no secret that can be used".to_owned();
     let not_understood = "the user document cannot be understood".to_owned();
     for (document, expected) in [
         (jan(r#","oauth":"canary""#), no_object("oauth")),
         (jan(r#","oauth":{"tokens":["canary"]}"#), no_object("tokens")),
         (jan(r#","oauth":{"consumer_keys":1}"#), no_object("consumer_keys")),
         (jan(r#","oauth":{"consumer_keys":{"app":1}}"#), no_secret.clone()),
-        (jan(r#","oauth":{"consumer_keys":{"app":""}}"#), no_secret),
+        (jan(r#","oauth":{"consumer_keys":{"app":""}}"#), no_secret.clone()),
+        // It would be shown to a terminal.
+        (jan(r#","oauth":{"consumer_keys":{"app":"canary\ntoken_secret = x"}}"#), no_secret),
         (jan(r#","oauth":{"tokens":{"t":"canary"}}"#), "the token \"t\" exists".to_owned()),
         (
             jan(r#","_conflicts":["1-a"]"#),

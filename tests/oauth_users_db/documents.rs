@@ -115,7 +115,6 @@ fn only_a_users_own_document_speaks_for_him() {
 fn a_user_in_conflict_signs_nothing() {
     let own = Own::new();
     own.user("jan", &oauth(["c", "s"], ["t", "u"]));
-    own.becomes(["c", "s"], ["t", "u"], "jan");
     let mut other = oauth(["c", "s"], ["t", "u"]);
     for (key, value) in [
         ("_id", json!("org.couchdb.user:jan")),
@@ -130,7 +129,6 @@ fn a_user_in_conflict_signs_nothing() {
     let json = [("Content-Type", "application/json")];
     let bulk = format!("/{}/_bulk_docs", own.db);
     own.couch.request("POST", &bulk, &json, body.as_bytes()).expect(201);
-    own.becomes(["c", "s"], ["t", "u"], "unauthorized");
     let reason = own.ask(["c", "s"], ["t", "u"]).expect(401).json()["reason"].clone();
     assert!(reason.as_str().unwrap().starts_with("User document conflicts"), "{reason}");
 }
@@ -146,9 +144,10 @@ fn a_user_with_too_many_pairs_has_none() {
     let many = |count: usize| json!({ "oauth": { "consumer_keys": map("c", count), "tokens": map("t", count) } });
     own.user("jan", &oauth(["c", "s"], ["t", "u"]));
     own.user("mallory", &many(2500));
-    own.user("kim", &many(31));
-    own.becomes(["c0", "s"], ["t30", "s"], "kim");
-    assert_eq!(own.who(["c0", "s"], ["t31", "s"]), UNKNOWN);
+    own.user("kim", &many(10));
+    own.becomes(["c0", "s"], ["t9", "s"], "kim");
+    own.user("kim", &many(11));
+    own.becomes(["c0", "s"], ["t9", "s"], UNKNOWN);
     assert_eq!(own.who(["c", "s"], ["t", "u"]), "jan");
     // Nor are secrets as large as a document may be.
     let long = "s".repeat(1_000_000);
@@ -178,7 +177,7 @@ fn a_user_document_does_not_speak_for_a_server_admin() {
 #[test]
 fn names_may_have_any_characters() {
     let own = Own::new();
-    let long = "n".repeat(1000);
+    let long = "n".repeat(250);
     for (row, name) in [
         "a b",
         "a+b",

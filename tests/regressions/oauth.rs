@@ -1,9 +1,13 @@
 //! OAuth: what could be carried out that was not signed, and by whom.
 
+use serde_json::{Value, json};
+
 use crate::support::{
-    Gate, Recorder, eventually,
+    Couch, Gate, Recorder,
+    couch::unique,
+    eventually,
     oauth::{INI, Request},
-    recorder::Action,
+    recorder::{Action, ok},
 };
 
 fn jan(ini: &str) -> (Recorder, Gate) {
@@ -62,4 +66,65 @@ fn documents_that_cannot_be_sampled_do_not_keep_the_feed_away() {
     eventually("the feed is followed", || {
         (gate.metric("couchgate_users_feed_connected") > 0.0).then_some(())
     });
+}
+
+/// CouchDB finds `c1` where `c1` and a blank of no width are asked for, so one was the other's, and
+/// who wrote both into his document shut the other out.
+#[test]
+fn a_pair_is_the_one_that_was_asked_for() {
+    let upstream = Recorder::start();
+    upstream.user("jan", "apple", &["dev"]).user("mallory", "pear", &[]);
+    let row = |name: &str, consumer: &str| -> Value {
+        let value = json!({ "username": name, "consumer_secret": "s", "token_secret": "u" });
+        json!({ "id": format!("org.couchdb.user:{name}"), "key": [consumer, "t1"], "value": value })
+    };
+    let rows = json!({ "rows": [row("jan", "c1"), row("mallory", "c1\u{200b}")] }).to_string();
+    upstream.own(move |request| {
+        let is_view = request.target.windows(5).any(|part| part == b"_view");
+        is_view.then(|| Action::Answer(ok(rows.as_bytes())))
+    });
+    let gate = Gate::start(&upstream.url, "[couch_httpd_oauth]\nuse_users_db = true\n");
+    for (consumer, expected) in [
+        ("c1", json!("jan")),
+        ("c1\u{200b}", json!("mallory")),
+        ("c1\u{ad}", json!(null)),
+        ("C1", json!(null)),
+    ] {
+        let signed = Request::get("/_session").of([consumer, "s"], ["t1", "u"]).header();
+        let reply = gate.get("/_session", &[("Authorization", &signed)]);
+        assert_eq!(reply.json()["userCtx"]["name"], expected, "{consumer:?}");
+    }
+}
+
+/// A user document that is nested thousands of levels deep, which any user may write, ended the
+/// process that computes views: nobody could sign any more.
+#[test]
+fn a_deep_user_document_does_not_stop_the_others() {
+    let (couch, db) = (Couch::shared(), unique("users"));
+    couch.request("PUT", &format!("/{db}"), &[], b"").expect(201);
+    let jan = json!({
+        "name": "jan", "type": "user", "roles": [],
+        "oauth": { "consumer_keys": { "c": "s" }, "tokens": { "t": "u" } },
+    });
+    couch.put(&format!("/{db}/org.couchdb.user:jan"), &jan);
+    let ini = format!(
+        "[chttpd_auth]\nsecret = {}\nauthentication_db = {db}\n\
+         [couch_httpd_oauth]\nuse_users_db = true\n",
+        couch.secret
+    );
+    let gate = Gate::start(&couch.url, &ini);
+    let who = || {
+        let signed = Request::get("/_session").of(["c", "s"], ["t", "u"]).header();
+        gate.get("/_session", &[("Authorization", &signed)]).expect(200).json()["userCtx"].clone()
+    };
+    assert_eq!(who()["name"], "jan");
+    for (depth, status) in [(90, 201), (150, 403), (5000, 403)] {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        let deep =
+            format!("{{\"name\":\"u{depth}\",\"type\":\"user\",\"roles\":[],\"x\":{open}{close}}}");
+        let path = format!("/{db}/org.couchdb.user:u{depth}");
+        let json = [("Content-Type", "application/json")];
+        couch.request("PUT", &path, &json, deep.as_bytes()).expect(status);
+        assert_eq!(who()["name"], "jan");
+    }
 }

@@ -13,8 +13,8 @@ use crate::{
     user_ctx::{HandlerName, Identity},
 };
 
-/// No name is longer, in bytes.
-const MAX_NAME: usize = 1024;
+/// No name is longer, in characters: couchgate's view takes no more.
+const MAX_NAME: usize = 256;
 
 const NO_HANDLER: &str = "[chttpd] authentication_handlers lacks oauth: until it is there, signed \
                           requests are not believed";
@@ -168,7 +168,7 @@ fn name(option: &str, given: Option<&str>) -> Result<String, Lines> {
     let Some(name) = given else { return Ok(hex(&random()?.as_bytes()[..8])) };
     let faulty = if name.is_empty() {
         "is empty"
-    } else if name.len() > MAX_NAME {
+    } else if name.chars().count() > MAX_NAME {
         "is too long"
     } else if name.trim() != name || name.contains(char::is_control) {
         "has outer blanks or control characters"

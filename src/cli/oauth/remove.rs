@@ -62,7 +62,7 @@ async fn from_documents(config: &Config, arguments: &RemoveArgs) -> Result<Lines
     let users: BTreeSet<&str> = rows.iter().map(|row| row.username.as_str()).collect();
     let couch = couch(config)?;
     let documents = OauthDocuments { couch: &couch, db: &config.users.authentication_db };
-    let mut lines = Lines::new();
+    let (mut lines, mut faults) = (Lines::new(), Lines::new());
     for user in users {
         match documents.remove(user, consumer, token).await {
             Ok(Some(removed)) => {
@@ -74,11 +74,12 @@ async fn from_documents(config: &Config, arguments: &RemoveArgs) -> Result<Lines
                 lines.push(format!("removed {what} from user {user:?}{besides}"));
             }
             Ok(None) => {}
-            Err(error) => {
-                lines.push(format!("user {user:?}: {error}"));
-                return Err(lines);
-            }
+            // One user's document must not keep the others' credentials.
+            Err(error) => faults.push(format!("user {user:?}: {error}")),
         }
+    }
+    if !faults.is_empty() {
+        return Err([lines, faults].concat());
     }
     if lines.is_empty() {
         return Err(line(format!("no user has {what}")));
