@@ -12,7 +12,11 @@
 use std::borrow::Cow;
 
 use http::uri::{InvalidUri, PathAndQuery};
-use percent_encoding::percent_decode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode};
+
+/// All but the unreserved characters (RFC 3986 section 2.3, RFC 5849 section 3.6).
+pub(crate) const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The target of a request: its bytes as received, and CouchDB's view of them.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use support::{
     Couch, Gate, Reply,
     couch::unique,
     eventually,
-    oauth::{Request, encode},
+    oauth::{Request, encode, users_db},
 };
 
 /// An authentication database of a test's own, so that its view is nobody else's, and couchgate
@@ -84,14 +84,7 @@ impl Own {
 }
 
 fn gate(couch: &Couch, db: &str) -> Gate {
-    let gate = Gate::start(
-        &couch.url,
-        &format!(
-            "[chttpd_auth]\nsecret = {}\nauthentication_db = {db}\n\
-             [couch_httpd_oauth]\nuse_users_db = true\n",
-            couch.secret
-        ),
-    );
+    let gate = Gate::start(&couch.url, &users_db(couch, db));
     eventually("the users' feed", || {
         (gate.metric("couchgate_users_feed_connected") > 0.0).then_some(())
     });
@@ -161,14 +154,7 @@ fn several_at_once_create_the_view_together() {
 fn without_a_database_there_are_no_credentials() {
     let couch = Couch::shared();
     let db = unique("missing");
-    let gate = Gate::start(
-        &couch.url,
-        &format!(
-            "[chttpd_auth]\nsecret = {}\nauthentication_db = {db}\n\
-             [couch_httpd_oauth]\nuse_users_db = true\n",
-            couch.secret
-        ),
-    );
+    let gate = Gate::start(&couch.url, &users_db(couch, &db));
     let reply = gate.get("/_session", &[("Authorization", &Request::get("/_session").header())]);
     assert_eq!(reply.expect(400).json()["error"], UNKNOWN);
     couch.request("GET", &format!("/{db}"), &[], b"").expect(404);

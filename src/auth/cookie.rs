@@ -7,7 +7,7 @@
 use std::{
     fmt::Write,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use base64::{
@@ -17,7 +17,7 @@ use base64::{
 };
 use http::HeaderValue;
 
-use super::{Client, Outcome, Presented};
+use super::{Client, Outcome, Presented, now};
 use crate::{
     couch::{User, Users},
     error::Error,
@@ -165,10 +165,6 @@ impl CookieHandler {
 
 fn malformed() -> Error {
     Error::bad_request("Malformed AuthSession cookie. Please clear your cookies.")
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A decoded cookie: three fields, the last of which may contain any byte.

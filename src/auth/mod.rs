@@ -8,7 +8,11 @@ pub mod cookie;
 pub mod oauth;
 pub mod proxy;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -125,6 +129,11 @@ impl AuthenticationHandler {
             Self::Default(handler) => handler.authenticate(asking.presented).await,
         }
     }
+}
+
+/// The time since 1970.
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The configured handlers, in order.

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use percent_encoding::{PercentEncode, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     headers::{HeaderLaw, token_for},
     secret::{HashAlgorithm, Secrets},
+    target::RESERVED,
     upstream::{RequestBody, SendError, Upstream, UpstreamBody, own_request},
     user_ctx::{Identity, InvalidIdentity},
 };
@@ -20,9 +21,6 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
 /// No answer that couchgate waits for takes longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// All but RFC 3986's unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Text as one segment of a path or one value of a query.
 pub(super) fn encode(text: &str) -> PercentEncode<'_> {

@@ -6,7 +6,7 @@ use crate::support::{
     Couch, Gate, Recorder,
     couch::unique,
     eventually,
-    oauth::{INI, Request},
+    oauth::{INI, Request, users_db},
     recorder::{Action, ok},
 };
 
@@ -107,12 +107,7 @@ fn a_deep_user_document_does_not_stop_the_others() {
         "oauth": { "consumer_keys": { "c": "s" }, "tokens": { "t": "u" } },
     });
     couch.put(&format!("/{db}/org.couchdb.user:jan"), &jan);
-    let ini = format!(
-        "[chttpd_auth]\nsecret = {}\nauthentication_db = {db}\n\
-         [couch_httpd_oauth]\nuse_users_db = true\n",
-        couch.secret
-    );
-    let gate = Gate::start(&couch.url, &ini);
+    let gate = Gate::start(&couch.url, &users_db(couch, &db));
     let who = || {
         let signed = Request::get("/_session").of(["c", "s"], ["t", "u"]).header();
         gate.get("/_session", &[("Authorization", &signed)]).expect(200).json()["userCtx"].clone()

@@ -12,12 +12,22 @@ use couchgate::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::couch::unique;
+use super::couch::{Couch, unique};
 
 /// Credentials of jan's and pomme's, for the configuration.
 pub const INI: &str = "[oauth_consumer_secrets]\nkey = consumer&secret\nkey2 = consumer secret 2\n\
     [oauth_token_secrets]\ntoken = token+secret\ntoken2 = tokensecret2\n\
     [oauth_token_users]\ntoken = jan\ntoken2 = pomme\n";
+
+/// For couchgate before a server with an authentication database of a test's own, whose documents
+/// have credentials.
+pub fn users_db(couch: &Couch, db: &str) -> String {
+    format!(
+        "[chttpd_auth]\nsecret = {}\nauthentication_db = {db}\n\
+         [couch_httpd_oauth]\nuse_users_db = true\n",
+        couch.secret
+    )
+}
 
 /// The media type whose parameters are signed.
 pub const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");

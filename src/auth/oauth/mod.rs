@@ -9,15 +9,12 @@ pub mod nonce;
 pub mod parameters;
 pub mod signature;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, header::CONTENT_TYPE};
 
-use super::{Asking, Client, Outcome, Presented};
+use super::{Asking, Client, Outcome, Presented, now};
 use crate::{
     client_body::ReadError,
     couch::Users,
@@ -198,7 +195,7 @@ impl OauthHandler {
             Refused::Full => OauthError::Overloaded,
         };
         let timestamp = timestamp.and_then(seconds).ok_or_else(|| refused(Refused::Stale))?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = now();
         self.nonces.check(now.as_secs(), timestamp).map_err(refused)?;
         let nonce = nonce.filter(|nonce| !nonce.is_empty()).ok_or(OauthError::Nonce)?;
         let used = self.nonces.remember(now.as_secs(), timestamp, [consumer, token, nonce]);

@@ -24,17 +24,14 @@
 use std::{borrow::Cow, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 use zeroize::Zeroizing;
 
 use super::parameters::Parameter;
 use crate::{
     secret::{HashAlgorithm, Secret, equal},
-    target::form_pairs,
+    target::{RESERVED, form_pairs},
 };
-
-/// All but the unreserved characters (RFC 5849 section 3.6).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a signature covers of a request beside its parameters (RFC 5849 section 3.4.1), as the
 /// client sends it.

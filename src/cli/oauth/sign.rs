@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     io::{Read, stdin},
-    time::SystemTime,
 };
 
 use http::{Method, Uri};
@@ -11,10 +10,13 @@ use zeroize::Zeroizing;
 
 use super::{arguments::SignArgs, named, rows};
 use crate::{
-    auth::oauth::{
-        credentials::IniCredentials,
-        parameters::is_protocol,
-        signature::{Credentials, Signable, Signer},
+    auth::{
+        now,
+        oauth::{
+            credentials::IniCredentials,
+            parameters::is_protocol,
+            signature::{Credentials, Signable, Signer},
+        },
     },
     cli::{Lines, line},
     config::Config,
@@ -36,10 +38,9 @@ pub(super) async fn sign(arguments: &SignArgs) -> Result<Lines, Lines> {
     }
     let credentials = the_only_one(candidates(&config, arguments).await?, arguments)?;
     let random = Secret::random().map_err(line)?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let signer = Signer {
         method: arguments.signature_method,
-        timestamp: now.as_secs(),
+        timestamp: now().as_secs(),
         nonce: &hex(&random.as_bytes()[..16]),
     };
     let request = Signable {
