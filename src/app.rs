@@ -7,11 +7,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     auth::{
-        AuthenticationHandler, BasicHandler, Chain, CookieHandler, OauthHandler, ProxyHandler,
-        oauth::credentials::Source,
+        AuthenticationHandler, AuthkeyHandler, BasicHandler, Chain, CookieHandler,
+        DownloadTokenHandler, OauthHandler, ProxyHandler, authkey, oauth::credentials::Source,
     },
     config::Config,
-    couch::{Admins, Arrangement, Couch, OauthView, Users, follow, probe},
+    couch::{Admins, Arrangement, AuthKeys, Couch, OauthView, Users, follow, probe},
     gateway::Gateway,
     passwords::Passwords,
     secret::HashAlgorithm,
@@ -125,7 +125,7 @@ impl App {
         let gateway = Gateway {
             settings: config.gateway.clone(),
             law: config.law.clone(),
-            chain: chain(config, &users, &passwords),
+            chain: chain(config, &couch, &users, &passwords)?,
             session: Session {
                 users: Arc::clone(&users),
                 passwords,
@@ -165,7 +165,12 @@ impl App {
     }
 }
 
-fn chain(config: &Config, users: &Arc<Users>, passwords: &Arc<Passwords>) -> Chain {
+fn chain(
+    config: &Config,
+    couch: &Arc<Couch>,
+    users: &Arc<Users>,
+    passwords: &Arc<Passwords>,
+) -> Result<Chain, getrandom::Error> {
     let credentials = || {
         if config.oauth.use_users_db {
             Source::UsersDb(Arc::new(OauthView::new(Arc::clone(users))))
@@ -173,27 +178,40 @@ fn chain(config: &Config, users: &Arc<Users>, passwords: &Arc<Passwords>) -> Cha
             Source::Ini(config.oauth_credentials.clone())
         }
     };
-    let handler = |name: &HandlerName| match name {
-        HandlerName::Oauth => AuthenticationHandler::Oauth(Arc::new(OauthHandler::new(
-            Arc::clone(users),
-            credentials(),
-            &config.oauth,
-        ))),
-        HandlerName::Cookie => AuthenticationHandler::Cookie(Arc::new(CookieHandler {
-            users: Arc::clone(users),
-            cookies: config.cookies.clone(),
-        })),
-        HandlerName::Proxy => AuthenticationHandler::Proxy(Arc::new(ProxyHandler {
-            secrets: config.proxy_secrets.clone(),
-            hash_algorithms: config.hash_algorithms.clone(),
-            use_secret: config.proxy_use_secret,
-        })),
-        HandlerName::Default => AuthenticationHandler::Default(Arc::new(BasicHandler {
-            users: Arc::clone(users),
-            passwords: Arc::clone(passwords),
-        })),
+    let auth_keys = || {
+        let authkey::Settings { databases, cache_ttl, .. } = config.authkey.clone();
+        AuthKeys::new(Arc::clone(couch), databases, cache_ttl)
     };
-    Chain::new(config.handlers.iter().map(handler).collect())
+    let handler = |name: &HandlerName| {
+        Ok(match name {
+            HandlerName::Oauth => AuthenticationHandler::Oauth(Arc::new(OauthHandler::new(
+                Arc::clone(users),
+                credentials(),
+                &config.oauth,
+            ))),
+            HandlerName::Cookie => AuthenticationHandler::Cookie(Arc::new(CookieHandler {
+                users: Arc::clone(users),
+                cookies: config.cookies.clone(),
+            })),
+            HandlerName::Proxy => AuthenticationHandler::Proxy(Arc::new(ProxyHandler {
+                secrets: config.proxy_secrets.clone(),
+                hash_algorithms: config.hash_algorithms.clone(),
+                use_secret: config.proxy_use_secret,
+            })),
+            HandlerName::Authkey => AuthenticationHandler::Authkey(Arc::new(AuthkeyHandler {
+                keys: auth_keys(),
+                allow_system_roles: config.authkey.allow_system_roles,
+            })),
+            HandlerName::DownloadToken => AuthenticationHandler::DownloadToken(Arc::new(
+                DownloadTokenHandler::new(Arc::clone(couch), &config.download_token)?,
+            )),
+            HandlerName::Default => AuthenticationHandler::Default(Arc::new(BasicHandler {
+                users: Arc::clone(users),
+                passwords: Arc::clone(passwords),
+            })),
+        })
+    };
+    Ok(Chain::new(config.handlers.iter().map(handler).collect::<Result<_, _>>()?))
 }
 
 /// Proves at the start and on a timer that CouchDB believes couchgate and nobody else, and says so

@@ -52,6 +52,15 @@ pub enum Error {
     /// What the `oauth` handler refuses.
     #[error(transparent)]
     Oauth(#[from] OauthError),
+    /// What the `authkey` handler refuses.
+    #[error("{0}")]
+    Authkey(#[from] AuthkeyError),
+    /// A download token or a signed link that does not open what it came for, whatever is wrong.
+    #[error("Incorrect download token.")]
+    WrongDownloadToken,
+    /// The document whose download token was to be looked at.
+    #[error("missing")]
+    NoDocument,
     /// CouchDB 1.x's `/_oauth/*` handed out made-up tokens, which opened nothing.
     #[error("There is no three-legged OAuth here: tokens are given out by the operator.")]
     ThreeLeggedOauth,
@@ -73,6 +82,9 @@ pub enum Error {
     /// Users or server admins cannot be read: an unknown state is nobody's identity.
     #[error("The authentication database cannot be read.")]
     UsersUnavailable,
+    /// The documents that hold auth keys or download tokens cannot be read.
+    #[error("The documents that hold credentials cannot be read.")]
+    CredentialsUnavailable,
     /// More password hashes are waiting than `hashing_queue` allows.
     #[error("Too many logins are being checked, try again.")]
     HashingOverloaded,
@@ -93,11 +105,12 @@ impl Error {
             Self::WrongPassword
             | Self::ConflictedUser
             | Self::AuthenticationRequired
-            | Self::PleaseLogin => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::UnacceptableHash(_) | Self::Unrepresentable(_) => {
+            | Self::PleaseLogin
+            | Self::Authkey(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::UnacceptableHash(_) | Self::Unrepresentable(_) | Self::WrongDownloadToken => {
                 (StatusCode::FORBIDDEN, "forbidden")
             }
-            Self::ThreeLeggedOauth => (StatusCode::NOT_FOUND, "not_found"),
+            Self::ThreeLeggedOauth | Self::NoDocument => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BadContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_content_type"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
@@ -105,7 +118,7 @@ impl Error {
             Self::UpstreamUnreachable | Self::UpstreamBroken => {
                 (StatusCode::BAD_GATEWAY, "bad_gateway")
             }
-            Self::UsersUnavailable | Self::HashingOverloaded => {
+            Self::UsersUnavailable | Self::CredentialsUnavailable | Self::HashingOverloaded => {
                 (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable")
             }
         }
@@ -119,6 +132,11 @@ impl Error {
         match self {
             Self::MethodNotAllowed(methods) => {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+            }
+            // A page of another origin may read what was downloaded, and why it was not.
+            Self::WrongDownloadToken | Self::NoDocument => {
+                let any = HeaderValue::from_static("*");
+                response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
             }
             _ if self.code().0 == StatusCode::SERVICE_UNAVAILABLE => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -176,6 +194,28 @@ impl OauthError {
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
         }
     }
+}
+
+/// What ends a request with an auth key; the words are `couch_authkey`'s where it had any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthkeyError {
+    /// There is no such key, or none that can be understood.
+    #[error("invalid key")]
+    Unknown,
+    /// It was good until a time that has passed.
+    #[error("key expired")]
+    Expired,
+    /// Which of the document's revisions counts is not settled.
+    #[error(
+        "Key document conflicts must be resolved before the document is used for authentication purposes."
+    )]
+    Conflicted,
+    /// The key is in several documents, or several times in one.
+    #[error("The key is not the only one of its name.")]
+    Ambiguous,
+    /// `allow_system_roles` is false.
+    #[error("A key may not have roles that begin with `_`.")]
+    SystemRole,
 }
 
 impl From<ReadError> for Error {

@@ -37,7 +37,8 @@
 //! * [`session`]: who am I, log in, log out: `/_session`.
 //! * [`user_ctx`]: who is asking, in a form that can always travel in a header.
 //! * [`passwords`]: CouchDB's password schemes, hashing in bounds, what was verified.
-//! * [`couch`]: what couchgate itself asks CouchDB: users, server admins, their changes.
+//! * [`couch`]: what couchgate itself asks CouchDB: users, server admins, their changes, and the
+//!   documents that hold credentials.
 //! * [`upstream`]: forwarding over pooled connections.
 //! * [`error`]: one table of errors and CouchDB's words for them.
 //! * [`secret`]: secrets, HMAC, comparison in constant time.
@@ -56,7 +57,8 @@
 //!    request. That users cannot be read is such an error, and never *not mine*.
 //! 4. **Admit.** `require_valid_user` and its exceptions.
 //! 5. **Answer** `/_session` here, and that `/_oauth` is not there; everything else goes on
-//!    untouched.
+//!    untouched, but for a download: whoever may have an attachment and nothing else gets it by a
+//!    request of couchgate's own.
 //! 6. **Identify.** The user's headers and token are set, after everything that a client could
 //!    have said is gone; none for nobody.
 //! 7. **Forward** over a pooled connection, streaming, the target byte for byte.

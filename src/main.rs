@@ -11,7 +11,7 @@ use clap::Parser;
 use couchgate::{
     app::{self, App, StartError},
     cli::{
-        Cli, Command, HashArgs, Lines, SourceArgs, line,
+        Cli, Command, HashArgs, Lines, SourceArgs, line, link,
         oauth::{self as cli_oauth, OauthArgs},
     },
     couch::probe,
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Some(Command::Check(sources)) => check(&sources),
         Some(Command::HashPassword(arguments)) => hash_password(&arguments),
         Some(Command::Oauth(arguments)) => oauth(&arguments),
+        Some(Command::Link(arguments)) => link::link(&arguments).and_then(|lines| print(&lines)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -90,7 +91,10 @@ fn hash_password(arguments: &HashArgs) -> Result<(), Lines> {
 }
 
 fn oauth(arguments: &OauthArgs) -> Result<(), Lines> {
-    let lines = runtime()?.block_on(cli_oauth::run(arguments))?;
+    print(&runtime()?.block_on(cli_oauth::run(arguments))?)
+}
+
+fn print(lines: &Lines) -> Result<(), Lines> {
     let mut out = stdout().lock();
     lines.iter().try_for_each(|text| writeln!(out, "{text}")).map_err(line)
 }

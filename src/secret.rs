@@ -179,6 +179,12 @@ pub struct Mac {
     len: usize,
 }
 
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mac(redacted)")
+    }
+}
+
 impl Mac {
     /// The code's bytes.
     #[must_use]

@@ -12,7 +12,7 @@
 //! assert!(Identity::new("jan", ["dev,_admin"]).is_err());
 //! ```
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::HeaderValue;
 
@@ -25,13 +25,18 @@ pub enum HandlerName {
     Cookie,
     /// `X-Auth-CouchDB-*` headers of a trusted front end.
     Proxy,
+    /// A key that is kept in a document (rcouch's `couch_authkey`).
+    Authkey,
+    /// A token that opens an attachment.
+    DownloadToken,
     /// HTTP Basic (RFC 7617).
     Default,
 }
 
 impl HandlerName {
     /// All handlers.
-    pub const ALL: [Self; 4] = [Self::Oauth, Self::Cookie, Self::Proxy, Self::Default];
+    pub const ALL: [Self; 6] =
+        [Self::Oauth, Self::Cookie, Self::Proxy, Self::Authkey, Self::DownloadToken, Self::Default];
 
     /// The name as CouchDB shows it.
     #[must_use]
@@ -40,6 +45,8 @@ impl HandlerName {
             Self::Oauth => "oauth",
             Self::Cookie => "cookie",
             Self::Proxy => "proxy",
+            Self::Authkey => "authkey",
+            Self::DownloadToken => "download_token",
             Self::Default => "default",
         }
     }
@@ -52,6 +59,18 @@ pub struct UserCtx {
     pub identity: Arc<Identity>,
     /// Who authenticated the user.
     pub handler: HandlerName,
+}
+
+impl UserCtx {
+    /// The user's name as a log may show it: an auth key is the name of whoever has it.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        let name = self.identity.name();
+        match (self.handler, name.split_once(',')) {
+            (HandlerName::Authkey, Some((db, _))) => format!("{db},...").into(),
+            _ => name.into(),
+        }
+    }
 }
 
 /// Why a name or role was refused.

@@ -3,8 +3,10 @@
 //! A handler says *not mine* (the next one is tried), *this user*, or ends the request with an
 //! error: a credential that is wrong, or a state that cannot be known. Only *not mine* goes on.
 
+pub mod authkey;
 pub mod basic;
 pub mod cookie;
+pub mod download_token;
 pub mod oauth;
 pub mod proxy;
 
@@ -14,11 +16,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
 
 use crate::{client_body::ClientBody, error::Error, target::Target, user_ctx::UserCtx};
+pub use authkey::AuthkeyHandler;
 pub use basic::BasicHandler;
 pub use cookie::{CookieHandler, SessionCookies};
+pub use download_token::DownloadTokenHandler;
 pub use oauth::OauthHandler;
 pub use proxy::ProxyHandler;
 
@@ -29,6 +33,11 @@ pub struct Presented {
     pub authorization: Option<HeaderValue>,
     /// Whether the query has parameters of OAuth's.
     pub oauth_in_query: bool,
+    /// An auth key, from the query or else from its header. Several headers are joined, as CouchDB
+    /// joins them, and are no key.
+    pub auth_key: Option<Vec<u8>>,
+    /// A download token. Several are an empty one, which no document has.
+    pub download_token: Option<Vec<u8>>,
     /// The value of the cookie `AuthSession`.
     pub session_cookie: Option<Vec<u8>>,
     /// The identity headers, under their configured names.
@@ -41,6 +50,8 @@ impl Presented {
     pub fn is_something(&self) -> bool {
         self.authorization.is_some()
             || self.oauth_in_query
+            || self.auth_key.is_some()
+            || self.download_token.is_some()
             || self.session_cookie.is_some()
             || self.proxy.username.is_some()
     }
@@ -99,6 +110,13 @@ pub enum Outcome {
         /// A fresh session cookie, where one is due.
         refresh: Option<HeaderValue>,
     },
+    /// Whoever it is, he may have this attachment, and nothing else.
+    Download {
+        /// The service user, who fetches it.
+        user: UserCtx,
+        /// The attachment.
+        target: PathAndQuery,
+    },
 }
 
 impl From<UserCtx> for Outcome {
@@ -114,6 +132,10 @@ pub enum AuthenticationHandler {
     Oauth(Arc<OauthHandler>),
     /// The session cookie.
     Cookie(Arc<CookieHandler>),
+    /// Auth keys.
+    Authkey(Arc<AuthkeyHandler>),
+    /// Download tokens and signed links.
+    DownloadToken(Arc<DownloadTokenHandler>),
     /// Headers of a trusted front end.
     Proxy(Arc<ProxyHandler>),
     /// HTTP Basic.
@@ -126,6 +148,10 @@ impl AuthenticationHandler {
             Self::Oauth(handler) => handler.authenticate(asking).await,
             Self::Cookie(handler) => handler.authenticate(asking.presented, asking.client).await,
             Self::Proxy(handler) => handler.authenticate(&asking.presented.proxy, asking.client),
+            Self::Authkey(handler) => handler.authenticate(asking.presented).await,
+            Self::DownloadToken(handler) => {
+                handler.authenticate(asking.presented, asking.method, asking.target).await
+            }
             Self::Default(handler) => handler.authenticate(asking.presented).await,
         }
     }
@@ -156,7 +182,7 @@ impl Chain {
         for handler in &self.0 {
             match handler.authenticate(&mut asking).await? {
                 Outcome::NotMine => {}
-                user @ Outcome::User { .. } => return Ok(user),
+                known => return Ok(known),
             }
         }
         Ok(Outcome::NotMine)

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod link;
 pub mod oauth;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -23,7 +24,7 @@ pub fn line(what: impl ToString) -> Lines {
 /// An authenticating reverse proxy for CouchDB.
 ///
 /// couchgate stands in front of CouchDB, forwards all traffic and decides who is asking: Basic,
-/// session cookies, OAuth 1.0 signatures, or the headers of a trusted front end. CouchDB needs
+/// session cookies, OAuth 1.0 signatures, auth keys, download tokens, or the headers of a trusted front end. CouchDB needs
 /// `{chttpd_auth, proxy_authentication_handler}` in its `authentication_handlers`,
 /// `proxy_use_secret = true`, and the same `secret`.
 #[derive(Debug, Parser)]
@@ -49,6 +50,9 @@ pub enum Command {
     /// OAuth 1.0: make, list and remove credentials, sign a request
     #[command(long_about = oauth::ABOUT)]
     Oauth(oauth::OauthArgs),
+    /// Sign a link that opens one attachment until it expires
+    #[command(long_about = link::ABOUT)]
+    Link(link::LinkArgs),
 }
 
 /// Where the configuration comes from.

@@ -4,7 +4,7 @@ use super::{fields::Fields, read::CHTTPD};
 use crate::user_ctx::HandlerName;
 
 /// Handlers that are named in the design but that this version does not have.
-const NOT_YET: [&str; 3] = ["jwt", "authkey", "download_token"];
+const NOT_YET: [&str; 1] = ["jwt"];
 
 /// The configured handlers, in order: `cookie, default` where nothing is configured.
 pub(super) fn read(fields: &mut Fields<'_>) -> Vec<HandlerName> {
@@ -91,14 +91,14 @@ mod tests {
     #[test]
     fn all_spellings_are_read() {
         for value in [
-            "oauth, cookie, proxy, default",
-            "{couch_httpd_oauth, oauth_authentication_handler}, {chttpd_auth, cookie_authentication_handler}, {chttpd_auth, proxy_authentication_handler}, {chttpd_auth, default_authentication_handler}",
-            "{couch_httpd_oauth,oauth_authentication_handler},{couch_httpd_auth,cookie_authentication_handler},{couch_httpd_auth, proxy_authentification_handler},default",
-            "oauth, {chttpd_auth, cookie_authentication_handler},\n    {chttpd_auth, proxy_authentication_handler},\n    default",
+            "oauth, download_token, authkey, cookie, proxy, default",
+            "{couch_httpd_oauth, oauth_authentication_handler}, {couchgate, download_token_authentication_handler}, {couch_authkey_handler, key_authentification_handler}, {chttpd_auth, cookie_authentication_handler}, {chttpd_auth, proxy_authentication_handler}, {chttpd_auth, default_authentication_handler}",
+            "{couch_httpd_oauth,oauth_authentication_handler},download_token,{couch_authkey_handler,key_authentification_handler},{couch_httpd_auth,cookie_authentication_handler},{couch_httpd_auth, proxy_authentification_handler},default",
+            "oauth, download_token, authkey, {chttpd_auth, cookie_authentication_handler},\n    {chttpd_auth, proxy_authentication_handler},\n    default",
         ] {
             assert_eq!(
                 configured(value),
-                Ok(vec!["oauth", "cookie", "proxy", "default"]),
+                Ok(vec!["oauth", "download_token", "authkey", "cookie", "proxy", "default"]),
                 "{value}"
             );
         }

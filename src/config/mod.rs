@@ -15,12 +15,13 @@ mod network;
 mod oauth;
 pub mod oauth_edit;
 mod read;
+mod sharing;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use crate::{
     auth::{
-        SessionCookies,
+        SessionCookies, authkey, download_token,
         oauth::{self as oauth_handler, credentials::IniCredentials},
     },
     couch, gateway,
@@ -79,6 +80,10 @@ pub struct Config {
     pub oauth: oauth_handler::Settings,
     /// OAuth credentials of the configuration.
     pub oauth_credentials: IniCredentials,
+    /// The `authkey` handler.
+    pub authkey: authkey::Settings,
+    /// The `download_token` handler.
+    pub download_token: download_token::Settings,
     /// The session cookies.
     pub cookies: SessionCookies,
     /// Users.

@@ -14,7 +14,7 @@ use super::{
     fields::{self, Fields, Sections},
     handlers,
     ini::Fault,
-    network, oauth,
+    network, oauth, sharing,
 };
 use crate::{
     auth::{SessionCookies, cookie::SameSite},
@@ -87,6 +87,7 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
     }
     let proxy_secrets = proxy_secrets(fields, &secrets);
     let law = law(fields);
+    let law = sharing::law(fields, law, &handlers);
     if handlers.contains(&HandlerName::Proxy)
         && law.token != HeaderLaw::default().token
         && proxy_secrets.is_none()
@@ -104,6 +105,10 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
     let oauth_credentials = oauth::credentials(fields);
     let signs = handlers.contains(&HandlerName::Oauth);
     warnings.extend(oauth::doubts(fields, &oauth, &oauth_credentials, signs));
+    let authentication_db = fields.text(AUTH, "authentication_db").unwrap_or("_users").to_owned();
+    let authkey = sharing::authkey(fields, &authentication_db);
+    let download_token = sharing::download_token(fields, &authentication_db);
+    warnings.extend(sharing::doubts(fields, &authkey, &handlers));
     let service_user = fields.text(COUCHGATE, "service_user").unwrap_or("couchgate").to_owned();
     if !Identity::could_be_named(&service_user) {
         fields.fault("[couchgate] service_user: this name cannot travel in a header");
@@ -126,11 +131,10 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
         proxy_use_secret,
         oauth,
         oauth_credentials,
+        authkey,
+        download_token,
         users: couch::Settings {
-            authentication_db: fields
-                .text(AUTH, "authentication_db")
-                .unwrap_or("_users")
-                .to_owned(),
+            authentication_db,
             ttl: fields.seconds(COUCHGATE, "user_cache_ttl", 300),
             ttl_without_feed: fields.seconds(COUCHGATE, "user_cache_ttl_without_feed", 5),
         },
@@ -161,8 +165,7 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
 /// What is configured, but not in this version: saying nothing would let an operator believe that
 /// it is in force.
 fn not_yet(fields: &mut Fields<'_>, warnings: &mut Vec<Fault>) {
-    const SECTIONS: [&str; 5] =
-        ["chttpd_auth_lockout", "couch_authkey", "download_token", "jwt_keys", "replication"];
+    const SECTIONS: [&str; 3] = ["chttpd_auth_lockout", "jwt_keys", "replication"];
     let mut warn = |message| warnings.push(Fault { place: None, message });
     for section in SECTIONS {
         if fields.ini.section(section).next().is_some() {
@@ -208,6 +211,7 @@ fn law(fields: &mut Fields<'_>) -> HeaderLaw {
         username: fields.parsed::<HeaderName>(AUTH, "x_auth_username", default.username),
         roles: fields.parsed(AUTH, "x_auth_roles", default.roles),
         token: fields.parsed(AUTH, "x_auth_token", default.token),
+        ..default
     }
 }
 

@@ -98,7 +98,7 @@ pub async fn probe(couch: &Couch) -> Arrangement {
         findings.push(Finding::ForgedUserAccepted);
     }
     let accepted = session.as_ref().is_some_and(|session| {
-        session.user_ctx.name.as_deref() == Some(couch.service_user())
+        session.user_ctx.name.as_deref() == Some(couch.service_user().name())
             && session.user_ctx.roles.iter().any(|role| role == "_admin")
     });
     if !accepted {

@@ -56,6 +56,9 @@ pub enum CouchError {
         /// The view's name.
         view: &'static str,
     },
+    /// What another request was told that asked for the same at the same time.
+    #[error(transparent)]
+    Shared(Arc<CouchError>),
     /// A path that cannot be requested.
     #[error("not a path: {0}")]
     Path(#[from] http::uri::InvalidUri),
@@ -86,7 +89,7 @@ impl Reply {
 pub struct Couch {
     upstream: Arc<Upstream>,
     law: HeaderLaw,
-    service_user: Identity,
+    service_user: Arc<Identity>,
     token: HeaderValue,
 }
 
@@ -101,15 +104,15 @@ impl Couch {
         secrets: &Secrets,
         algorithm: HashAlgorithm,
     ) -> Result<Self, InvalidIdentity> {
-        let service_user = Identity::new(service_user, ["_admin"])?;
+        let service_user = Arc::new(Identity::new(service_user, ["_admin"])?);
         let token = token_for(&service_user, secrets, algorithm);
         Ok(Self { upstream, law, service_user, token })
     }
 
-    /// The service user's name.
+    /// Who couchgate is to CouchDB.
     #[must_use]
-    pub fn service_user(&self) -> &str {
-        self.service_user.name()
+    pub fn service_user(&self) -> &Arc<Identity> {
+        &self.service_user
     }
 
     /// Reads a path as the service user.
@@ -118,7 +121,7 @@ impl Couch {
     ///
     /// When there is no whole answer in time; a status is an answer.
     pub async fn get(&self, path: &str) -> Result<Reply, CouchError> {
-        self.get_as(path, Some((&self.service_user, Some(&self.token)))).await
+        self.get_as(path, Some((&*self.service_user, Some(&self.token)))).await
     }
 
     /// Reads a path as somebody, signed or not.
@@ -141,7 +144,7 @@ impl Couch {
         document: &(impl Serialize + Sync),
     ) -> Result<Reply, CouchError> {
         let body = Some(Bytes::from(serde_json::to_vec(document)?));
-        let own = Some((&self.service_user, Some(&self.token)));
+        let own = Some((&*self.service_user, Some(&self.token)));
         self.whole(request(Method::PUT, path, body)?, own).await
     }
 
@@ -166,7 +169,7 @@ impl Couch {
     /// When no head of an answer arrives in time.
     pub async fn open(&self, path: &str) -> Result<Response<UpstreamBody>, CouchError> {
         let request = request(Method::GET, path, None)?;
-        let head = self.send(request, Some((&self.service_user, Some(&self.token))));
+        let head = self.send(request, Some((&*self.service_user, Some(&self.token))));
         tokio::time::timeout(TIMEOUT, head).await.map_err(|_| CouchError::Timeout)?
     }
 

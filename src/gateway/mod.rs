@@ -1,6 +1,7 @@
 //! The way of a request, top to bottom: `Gateway::serve` reads like the list in the crate's
 //! documentation.
 
+mod download;
 mod receive;
 
 use std::{
@@ -116,6 +117,9 @@ impl Gateway {
         let (user, refresh) = match outcome? {
             Outcome::User { user, refresh } => (Some(user), refresh),
             Outcome::NotMine => (None, None),
+            Outcome::Download { user, target } => {
+                return self.download(head, (user, target), client, record).await;
+            }
         };
         self.admit(&head, &target, user.as_ref())?;
 

@@ -14,11 +14,14 @@
 //! assert_eq!(head.uri, "/db?limit=1");
 //! ```
 
+mod download;
 mod session_cookie;
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request, uri::InvalidUri};
+
+pub use download::{keep_for_download, open_to_any_origin};
 
 use crate::{
     auth::{Presented, ProxyHeaders, oauth::parameters::is_protocol},
@@ -61,7 +64,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 const NOT_OF_A_HOP: [HeaderName; 3] =
     [header::HOST, header::CONTENT_LENGTH, HeaderName::from_static("x-couch-request-id")];
 
-/// The names of the three identity headers, as configured on both sides.
+/// The names of the three identity headers, as configured on both sides, and those of credentials
+/// that may have others.
 #[derive(Clone, Debug)]
 pub struct HeaderLaw {
     /// `x_auth_username`.
@@ -70,6 +74,13 @@ pub struct HeaderLaw {
     pub roles: HeaderName,
     /// `x_auth_token`.
     pub token: HeaderName,
+    /// `[couch_authkey] x_auth_key`.
+    pub auth_key: HeaderName,
+    /// `[couch_authkey] auth_key_param`.
+    pub auth_key_param: String,
+    /// `[download_token] param`, where that handler is configured: its name is a common one, and
+    /// design functions may have such a parameter.
+    pub download_token_param: Option<String>,
 }
 
 impl Default for HeaderLaw {
@@ -78,6 +89,9 @@ impl Default for HeaderLaw {
             username: HeaderName::from_static("x-auth-couchdb-username"),
             roles: HeaderName::from_static("x-auth-couchdb-roles"),
             token: HeaderName::from_static("x-auth-couchdb-token"),
+            auth_key: HeaderName::from_static("x-auth-key"),
+            auth_key_param: "auth_key".to_owned(),
+            download_token_param: None,
         }
     }
 }
@@ -110,12 +124,19 @@ impl HeaderLaw {
     ///
     /// When nothing that can be requested is left of the target.
     pub fn scrub(&self, head: &mut request::Parts, target: &Target) -> Result<Taken, InvalidUri> {
-        let scrubbed = target.without(is_protocol)?;
+        let scrubbed = target.without(|name| self.is_credential(name))?;
+        // A target that has nothing to scrub need not be searched again.
+        let searched = scrubbed.as_ref().map(|_| target);
         let headers = &mut head.headers;
         let taken = Taken {
             presented: Presented {
                 authorization: headers.remove(header::AUTHORIZATION),
-                oauth_in_query: scrubbed.is_some(),
+                oauth_in_query: searched
+                    .is_some_and(|target| target.query_names().any(|name| is_protocol(&name))),
+                auth_key: searched
+                    .and_then(|target| target.query(&self.auth_key_param).map(Cow::into_owned))
+                    .or_else(|| joined(headers, &self.auth_key)),
+                download_token: searched.and_then(|target| self.download_token(target)),
                 session_cookie: session_cookie::take(headers),
                 proxy: ProxyHeaders {
                     username: only(headers, &self.username),
@@ -141,10 +162,25 @@ impl HeaderLaw {
         Ok(taken)
     }
 
+    /// Whether a query parameter of this name is something that a handler consumes.
+    fn is_credential(&self, name: &[u8]) -> bool {
+        let is = |param: &String| param.as_bytes() == name;
+        is_protocol(name)
+            || is(&self.auth_key_param)
+            || self.download_token_param.as_ref().is_some_and(is)
+    }
+
+    fn download_token(&self, target: &Target) -> Option<Vec<u8>> {
+        let param = self.download_token_param.as_ref()?;
+        let mut tokens = target.query_pairs().filter(|(name, _)| **name == *param.as_bytes());
+        let (_, token) = tokens.next()?;
+        Some(if tokens.next().is_some() { Vec::new() } else { token.into_owned() })
+    }
+
     /// Whether a client's header may not pass, whatever its case and whether it writes `_` or
     /// `-`: some servers read the one as the other (CVE-2025-64484 in oauth2-proxy).
     fn forbids(&self, name: &HeaderName) -> bool {
-        [&self.username, &self.roles, &self.token]
+        [&self.username, &self.roles, &self.token, &self.auth_key]
             .into_iter()
             .chain(&TRUSTED_BY_COUCHDB)
             .any(|forbidden| same_when_folded(name.as_str(), forbidden.as_str()))
@@ -204,6 +240,12 @@ fn only(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     values.next().is_none().then(|| first.clone())
+}
+
+/// The value of a header; several are joined as CouchDB's HTTP parser joins them.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    (!values.is_empty()).then(|| values.join(&b", "[..]))
 }
 
 fn same_when_folded(a: &str, b: &str) -> bool {

@@ -118,7 +118,7 @@ impl Record {
     /// The chain has decided.
     pub fn authenticated(&mut self, outcome: &Result<Outcome, Error>) {
         self.metrics.chain.record(self.step.elapsed());
-        if let Ok(Outcome::User { user, .. }) = outcome {
+        if let Ok(Outcome::User { user, .. } | Outcome::Download { user, .. }) = outcome {
             self.user = Some(user.clone());
         }
     }
@@ -150,7 +150,7 @@ impl Drop for Record {
             client = self.client.map(tracing::field::display),
             method = %self.method,
             path = self.path,
-            user = self.user.as_ref().map_or("-", |user| user.identity.name()),
+            user = %self.user.as_ref().map_or("-".into(), UserCtx::shown),
             handler = self.handler().map_or("-", HandlerName::as_str),
             // 0: the client went away before there was an answer.
             status = self.status.map_or(0, |status| status.as_u16()),

@@ -88,9 +88,10 @@ impl Metrics {
                 counter!("couchgate_requests_total", "handler" => handler, "status" => class)
             })
         };
-        let [oauth, cookie, proxy, default] = HandlerName::ALL.map(Some).map(of);
+        let [oauth, cookie, proxy, authkey, download_token, default] =
+            HandlerName::ALL.map(Some).map(of);
         Self {
-            requests: [of(None), oauth, cookie, proxy, default],
+            requests: [of(None), oauth, cookie, proxy, authkey, download_token, default],
             in_flight: gauge!("couchgate_requests_in_flight"),
             chain: histogram!("couchgate_chain_seconds"),
             upstream: histogram!("couchgate_upstream_seconds"),

@@ -1,0 +1,63 @@
+//! What CouchDB said a moment ago.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use moka::future::Cache;
+
+use super::client::CouchError;
+
+/// Answers that are read once for all who ask at once, and believed for a bounded time, counted
+/// from when their reading began.
+#[derive(Debug)]
+pub(super) struct Recent<T: Clone + Send + Sync + 'static> {
+    cache: Cache<String, (Instant, T)>,
+    ttl: Duration,
+}
+
+impl<T: Clone + Send + Sync + 'static> Recent<T> {
+    /// Remembers answers in about `capacity` bytes; `weight` says what one takes.
+    pub(super) fn new(
+        ttl: Duration,
+        capacity: u64,
+        weight: impl Fn(&T) -> usize + Send + Sync + 'static,
+    ) -> Self {
+        let weigher = move |key: &String, (_, answer): &(Instant, T)| {
+            u32::try_from(key.len() + weight(answer)).unwrap_or(u32::MAX)
+        };
+        let cache = Cache::builder().max_capacity(capacity).weigher(weigher).time_to_live(ttl);
+        Self { cache: cache.build(), ttl }
+    }
+
+    /// The answer for `key`, which `read` reads where none is remembered.
+    pub(super) async fn get<F>(
+        &self,
+        key: &str,
+        read: impl Fn() -> F + Send,
+    ) -> Result<T, Arc<CouchError>>
+    where
+        F: Future<Output = Result<T, CouchError>> + Send,
+    {
+        if let Some((read_at, answer)) = self.cache.get(key).await {
+            if read_at.elapsed() < self.ttl {
+                return Ok(answer);
+            }
+            self.cache.invalidate(key).await;
+        }
+        let asked_at = Instant::now();
+        let timed = async { Ok((Instant::now(), read().await?)) };
+        let (read_at, answer) = self.cache.try_get_with_by_ref(key, timed).await?;
+        if read_at < asked_at && read_at.elapsed() >= self.ttl {
+            // It shared a reading that took long: what it says may have been wrong when asked.
+            return Ok(read().await?);
+        }
+        Ok(answer)
+    }
+
+    /// Asks anew next time.
+    pub(super) async fn forget(&self, key: &str) {
+        self.cache.invalidate(key).await;
+    }
+}
