@@ -37,7 +37,8 @@ impl Gate {
     pub fn start(upstream: &str, ini: &str) -> Self {
         let base = format!(
             "[couchgate]\nupstream = {upstream}\nport = 0\nadmin_bind = 127.0.0.1:0\n\
-             [chttpd]\nauthentication_handlers = oauth, cookie, proxy, default\n\
+             [chttpd]\nauthentication_handlers = oauth, cookie, proxy, authkey, download_token, \
+             default\n\
              [chttpd_auth]\nsecret = {SECRET}\n[log]\nformat = json\n{ini}\n"
         );
         let mut file = NamedTempFile::with_suffix(".ini").unwrap();
