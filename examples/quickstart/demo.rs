@@ -1,7 +1,8 @@
-//! What there is to see: two users, and a database whose members have the role `dev`.
+//! What there is to see: two users, a database whose members have the role `dev` or `guest`, an
+//! attachment with a download token, and a database with auth keys, for server admins only.
 //!
-//! couchgate's service user makes it all, for the shared secret is enough. Who signs for jan stands
-//! in a configuration.
+//! couchgate's service user makes it all, for the shared secret is enough. Who signs for jan, and
+//! who signs links, stands in a configuration.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use couchgate::{
     headers::token_for,
     secret::HashAlgorithm,
     upstream::{Upstream, own_request},
-    user_ctx::{HandlerName, Identity},
+    user_ctx::Identity,
 };
 use http::{HeaderValue, Method, Uri, header};
 use http_body_util::BodyExt;
@@ -26,18 +27,31 @@ pub(crate) const USERS: [(&str, &str, &[&str]); 2] =
 pub(crate) const CONSUMER: (&str, &str) = ("consumer1", "sekr1t");
 pub(crate) const TOKEN: (&str, &str) = ("token1", "tokensekr1t");
 
-/// A configuration with the credentials, which `couchgate oauth` needs no other beside.
+/// What has the role `guest`, and what had it until 2017.
+pub(crate) const AUTH_KEY: &str = "keys,demo-key";
+const EXPIRED_KEY: &str = "demo-key-of-2017";
+
+/// What opens the attachment.
+pub(crate) const DOWNLOAD_TOKEN: &str = "demo-token";
+
+/// What signs links.
+const SIGNING_KEY: &str = "demo:demo-signing-key-for-the-quickstart";
+
+/// A configuration with the credentials, which `couchgate oauth` and `couchgate link` need no other
+/// beside.
 pub(crate) fn ini(upstream: &str) -> String {
     let (consumer, consumer_secret) = CONSUMER;
     let (token, token_secret) = TOKEN;
-    let handlers = HandlerName::ALL.map(HandlerName::as_str).join(", ");
     format!(
         "[couchgate]\nupstream = {upstream}\n\n\
-         [chttpd]\nauthentication_handlers = {handlers}\n\n\
+         [chttpd]\nauthentication_handlers = oauth, authkey, download_token, cookie, proxy, \
+         default\n\n\
          [chttpd_auth]\nsecret = {SECRET}\n\n\
          [oauth_consumer_secrets]\n{consumer} = {consumer_secret}\n\n\
          [oauth_token_secrets]\n{token} = {token_secret}\n\n\
-         [oauth_token_users]\n{token} = jan\n"
+         [oauth_token_users]\n{token} = jan\n\n\
+         [couch_authkey]\ndatabases = keys\n\n\
+         [download_token]\ndatabases = demo\nsigning_keys = {SIGNING_KEY}\n"
     )
 }
 
@@ -52,14 +66,22 @@ pub(crate) async fn fill(upstream: &Upstream, config: &Config) -> Result<(), Str
         put(upstream, config, &format!("/_users/org.couchdb.user:{name}"), &user).await?;
     }
     put(upstream, config, "/demo", &Value::Null).await?;
-    let members = json!({ "admins": {}, "members": { "roles": ["dev"] } });
+    let members = json!({ "admins": {}, "members": { "roles": ["dev", "guest"] } });
     put(upstream, config, "/demo/_security", &members).await?;
     let hello = STANDARD.encode("Hello from an attachment.\n");
     let welcome = json!({
         "text": "Welcome",
+        "download_token": DOWNLOAD_TOKEN,
         "_attachments": { "hello.txt": { "content_type": "text/plain", "data": hello } },
     });
-    put(upstream, config, "/demo/welcome", &welcome).await
+    put(upstream, config, "/demo/welcome", &welcome).await?;
+    put(upstream, config, "/keys", &Value::Null).await?;
+    let key = AUTH_KEY.trim_start_matches("keys,");
+    let guests = json!({ "auth_keys": [
+        { "id": key, "roles": ["guest"] },
+        { "id": EXPIRED_KEY, "roles": ["guest"], "expires": 1_500_000_000 },
+    ] });
+    put(upstream, config, "/keys/guests", &guests).await
 }
 
 async fn put(upstream: &Upstream, config: &Config, path: &str, body: &Value) -> Result<(), String> {

@@ -3,7 +3,10 @@
 use std::{fmt::Write, net::SocketAddr, path::Path, time::SystemTime};
 
 use couchgate::{
-    auth::oauth::signature::{Credentials, Signable, SignatureMethod, Signer},
+    auth::{
+        download_token::AttachmentPath,
+        oauth::signature::{Credentials, Signable, SignatureMethod, Signer},
+    },
     config::Config,
     couch::Finding,
     user_ctx::Identity,
@@ -11,7 +14,7 @@ use couchgate::{
 
 use crate::{
     couchdb::{ADMIN, SECRET},
-    demo::{CONSUMER, TOKEN, USERS, token},
+    demo::{AUTH_KEY, CONSUMER, DOWNLOAD_TOKEN, TOKEN, USERS, token},
 };
 
 /// Where everything is.
@@ -37,7 +40,10 @@ pub(crate) fn embedded(places: &Places<'_>, config: &Config) -> String {
     let [consumer, oauth_token] =
         [CONSUMER, TOKEN].map(|(name, secret)| format!("{name} / {secret}"));
     let _ = writeln!(text, "  oauth       consumer {consumer}, jan's token {oauth_token}");
-    let _ = writeln!(text, "  database    demo, for users with the role dev");
+    let _ = writeln!(text, "  auth key    {AUTH_KEY} (guest)");
+    let _ = writeln!(text, "  download    token {DOWNLOAD_TOKEN} of the document welcome");
+    let _ = writeln!(text, "  database    demo, for the roles dev and guest");
+    let _ = writeln!(text, "  These names, passwords, keys and tokens are for this demo alone.");
     let _ = writeln!(text, "\nTry, in another terminal:");
     let mut show = |what: &str, commands: &[&str]| try_out(&mut text, what, commands);
     show("Refused without a name", &[&format!("curl {url}/demo/welcome")]);
@@ -61,11 +67,34 @@ pub(crate) fn embedded(places: &Places<'_>, config: &Config) -> String {
         "A client that signs with OAuth 1.0, within 300 seconds and once: again, it is refused",
         &[&format!("curl -H '{}' {url}/demo/welcome", signed(*clients, "/demo/welcome"))],
     );
+    let sign = couchgate(scratch, &format!("oauth sign GET {url}/_session"));
     show(
         "couchgate signs for you to try; cargo builds it first, which takes a minute or two",
-        &[&format!("curl -H \"$({} {url}/_session)\" {url}/_session", sign_command(scratch))],
+        &[&format!("curl -H \"$({sign})\" {url}/_session")],
     );
-    show("An attachment", &[&format!("curl -u jan:apple {url}/demo/welcome/hello.txt")]);
+    show(
+        "A key instead of a user, in a header or in the URL; an unknown one is refused",
+        &[
+            &format!("curl -H 'X-Auth-Key: {AUTH_KEY}' {url}/_session"),
+            &format!("curl '{url}/demo/welcome?auth_key={AUTH_KEY}'"),
+            &format!("curl '{url}/demo/welcome?auth_key=keys,wrong'"),
+        ],
+    );
+    let attachment = format!("{url}/demo/welcome/hello.txt");
+    show("An attachment", &[&format!("curl -u jan:apple {attachment}")]);
+    show(
+        "The same for nobody in particular, who has the document's token; another is refused",
+        &[
+            &format!("curl '{attachment}?token={DOWNLOAD_TOKEN}'"),
+            &format!("curl '{attachment}?token=wrong'"),
+        ],
+    );
+    let link =
+        couchgate(scratch, &format!("link demo welcome hello.txt --expires 1h --base {url}"));
+    show(
+        "A link that opens it for an hour, and how couchgate signs another",
+        &[&format!("curl '{url}{}'", link_target(config)), &format!("curl \"$({link})\"")],
+    );
     show(
         "A feed that stays open, and a change to see in it",
         &[
@@ -145,12 +174,16 @@ fn operators(places: &Places<'_>) -> String {
     text + "\nRequests are logged below. Ctrl-C stops everything.\n\n"
 }
 
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// A GET that is signed now, as jan's client would do it.
 fn signed(clients: SocketAddr, path: &str) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let signer = Signer {
         method: SignatureMethod::HmacSha1,
-        timestamp: now.as_secs(),
+        timestamp: now(),
         // The only one there is.
         nonce: "quickstart",
     };
@@ -164,11 +197,21 @@ fn signed(clients: SocketAddr, path: &str) -> String {
     format!("Authorization: {}", signer.authorization(&request, b"", b"", &credentials))
 }
 
-/// The program is not built with its examples.
-fn sign_command(scratch: &Path) -> String {
+/// A link to the attachment that expires in an hour.
+fn link_target(config: &Config) -> String {
+    let path = AttachmentPath::new("demo", "welcome", "hello.txt");
+    let (Some(path), Some(key)) = (path, config.download_token.signing_keys.iter().next()) else {
+        return String::new();
+    };
+    format!("{}?token={}", path.path(), key.sign(&path, now() + 3600))
+}
+
+/// A command of couchgate's with the demo's configuration. The program is not built with its
+/// examples.
+fn couchgate(scratch: &Path, words: &str) -> String {
     let ini = scratch.join("couchgate.ini");
     format!(
-        "cargo run --release --manifest-path {} -- oauth sign --config {} GET",
+        "cargo run --release --manifest-path {} -- {words} --config {}",
         concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
         ini.display(),
     )

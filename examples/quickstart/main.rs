@@ -24,9 +24,11 @@ use couchgate::{
     config::{Config, Sources},
     couch::{Finding, probe},
     telemetry,
-    user_ctx::HandlerName,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+
+/// What there is to try with a CouchDB of the operator's own: a front end, too.
+const OWN: &str = "[chttpd]\nauthentication_handlers = cookie, proxy, default\n";
 
 /// Tries couchgate out: a CouchDB in memory with some users and documents, couchgate in front of it,
 /// and commands to try.
@@ -60,11 +62,10 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     let secret = arguments.secret.as_deref().unwrap_or(couchdb::SECRET);
     let scratch = tempfile::Builder::new().prefix("couchgate-").tempdir().map_err(line)?;
     let mut layers = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/couchgate.ini")];
-    if embedded.is_some() {
-        let ini = scratch.path().join("couchgate.ini");
-        fs::write(&ini, demo::ini(url)).map_err(line)?;
-        layers.push(ini);
-    }
+    let ini = scratch.path().join("couchgate.ini");
+    let added = if embedded.is_some() { demo::ini(url) } else { OWN.to_owned() };
+    fs::write(&ini, added).map_err(line)?;
+    layers.push(ini);
     let mut config = config(layers, url, secret)?;
     let prometheus = telemetry::install().map_err(line)?;
     let runtime = tokio::runtime::Runtime::new().map_err(line)?;
@@ -118,8 +119,6 @@ fn config(layers: Vec<PathBuf>, upstream: &str, secret: &str) -> Result<Config, 
     let mut config = Config::load(&sources)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     config.limits.shutdown_timeout = Duration::from_secs(3);
-    // A front end is among the things to try.
-    config.handlers = HandlerName::ALL.to_vec();
     Ok(config)
 }
 
