@@ -71,9 +71,11 @@ pub fn link(arguments: &LinkArgs) -> Result<Lines, Lines> {
     if expires.as_secs() == 0 {
         return Err(line("--expires: the link would have expired"));
     }
+    let expires = now().as_secs().checked_add(expires.as_secs());
+    let expires = expires.ok_or_else(|| line("--expires: there is no time that late"))?;
     let key = signing_key(&config, arguments.key.as_deref())?;
     let base = base(arguments.base.as_ref(), config.bind)?;
-    let token = key.sign(&path, now().as_secs().saturating_add(expires.as_secs()));
+    let token = key.sign(&path, expires);
     let param = utf8_percent_encode(param, RESERVED);
     Ok(line(format!("{base}{}?{param}={token}", path.path())))
 }
@@ -101,7 +103,10 @@ fn base(base: Option<&Uri>, bind: SocketAddr) -> Result<String, Lines> {
     };
     let is_web = matches!(base.scheme_str(), Some("http" | "https"));
     if !is_web || base.query().is_some() {
-        return Err(line("--base: expected a URL that begins with http:// or https://"));
+        return Err(line("--base: expected http:// or https://, a host, and perhaps a path"));
+    }
+    if base.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(line("--base: the link needs no user, and would show the password"));
     }
     Ok(base.to_string().trim_end_matches('/').to_owned())
 }

@@ -118,11 +118,18 @@ impl<'a> Fields<'a> {
         text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(Secret::from).collect()
     }
 
-    /// Refuses keys of couchgate's own sections that it does not know: they are misspelt.
+    /// Refuses keys of couchgate's own sections that it does not know: they are misspelt. A
+    /// secret that ends with `=`, in a line that was to continue another, is read as a key too.
     pub(super) fn known_keys(&mut self, section: &str, known: &[&str]) {
+        let of_key = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
         for (key, entry) in self.ini.section(section) {
-            if !known.contains(&key) {
+            if known.contains(&key) {
+                continue;
+            }
+            if key.bytes().all(of_key) {
                 self.fault_at(entry, &format!("[{section}] has no key {key:?}"));
+            } else {
+                self.fault_at(entry, &format!("[{section}] has no such key"));
             }
         }
     }

@@ -108,7 +108,7 @@ pub(super) fn read(fields: &mut Fields<'_>, sources: &Sources) -> Option<Config>
     let authentication_db = fields.text(AUTH, "authentication_db").unwrap_or("_users").to_owned();
     let authkey = sharing::authkey(fields, &authentication_db);
     let download_token = sharing::download_token(fields, &authentication_db);
-    warnings.extend(sharing::doubts(fields, &authkey, &handlers));
+    warnings.extend(sharing::doubts(fields, &authkey, &download_token, &handlers));
     let service_user = fields.text(COUCHGATE, "service_user").unwrap_or("couchgate").to_owned();
     if !Identity::could_be_named(&service_user) {
         fields.fault("[couchgate] service_user: this name cannot travel in a header");

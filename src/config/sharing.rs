@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use http::{HeaderName, header};
+use http::HeaderName;
 
 use super::{
     fields::{Fields, Sections},
-    ini::Fault,
+    ini::{Entry, Fault},
 };
 use crate::{
     auth::{
@@ -31,13 +31,16 @@ pub(super) fn law(fields: &mut Fields<'_>, law: HeaderLaw, handlers: &[HandlerNa
     let token_param = param(fields, DOWNLOAD, "param", "token");
     let opens = handlers.contains(&HandlerName::DownloadToken);
     if opens && auth_key_param == token_param {
-        fields.fault("[couch_authkey] auth_key_param and [download_token] param must differ");
+        let entry = fields.entry(DOWNLOAD, "param");
+        let entry = entry.or_else(|| fields.entry(AUTHKEY, "auth_key_param"));
+        let message = "[couch_authkey] auth_key_param and [download_token] param must differ";
+        fault_at(fields, entry, message);
     }
     let auth_key = fields.parsed::<HeaderName>(AUTHKEY, "x_auth_key", law.auth_key.clone());
-    let taken = [&law.username, &law.roles, &law.token];
-    let needed = [header::AUTHORIZATION, header::COOKIE, header::HOST, header::CONTENT_LENGTH];
-    if taken.into_iter().chain(&needed).any(|name| *name == auth_key) {
-        fields.fault(format!("[couch_authkey] x_auth_key: {auth_key} has another meaning"));
+    if law.has_meaning(&auth_key) {
+        let entry = fields.entry(AUTHKEY, "x_auth_key");
+        let message = format!("[couch_authkey] x_auth_key: {auth_key} has another meaning");
+        fault_at(fields, entry, &message);
     }
     let download_token_param = opens.then_some(token_param);
     HeaderLaw { auth_key, auth_key_param, download_token_param, ..law }
@@ -45,8 +48,8 @@ pub(super) fn law(fields: &mut Fields<'_>, law: HeaderLaw, handlers: &[HandlerNa
 
 fn param(fields: &mut Fields<'_>, sections: Sections, key: &str, default: &str) -> String {
     let Some(entry) = fields.entry(sections, key) else { return default.to_owned() };
-    if entry.value.is_empty() || is_protocol(entry.value.as_bytes()) {
-        fields.fault_at(entry, &format!("{key}: expected the name of a query parameter"));
+    if is_protocol(entry.value.as_bytes()) {
+        fields.fault_at(entry, &format!("{key}: what begins with oauth_ is OAuth's"));
     }
     entry.value.clone()
 }
@@ -71,7 +74,8 @@ pub(super) fn download_token(
     let key_name = fields.text(DOWNLOAD, "key_name").unwrap_or("download_token");
     let key_name: Vec<String> = key_name.split('.').map(str::to_owned).collect();
     if key_name.iter().any(String::is_empty) {
-        fields.fault("[download_token] key_name: expected a field's name, or names with dots");
+        let entry = fields.entry(DOWNLOAD, "key_name");
+        fault_at(fields, entry, "key_name: expected a field's name, or names with dots");
     }
     download_token::Settings {
         key_name,
@@ -116,64 +120,66 @@ fn databases(
 }
 
 fn signing_keys(fields: &mut Fields<'_>) -> SigningKeys {
+    let entry = fields.entry(DOWNLOAD, "signing_keys_file");
+    let entry = entry.or_else(|| fields.entry(DOWNLOAD, "signing_keys"));
     let mut keys: Vec<SigningKey> = Vec::new();
     for secret in fields.secrets(DOWNLOAD, "signing_keys") {
         // From a file or the ini, both of which are text.
         match str::from_utf8(secret.as_bytes()).unwrap_or_default().parse() {
             Ok(key) => keys.push(key),
-            Err(error) => fields.fault(format!("[download_token] signing_keys: {error}")),
+            Err(error) => fault_at(fields, entry, &format!("signing_keys: {error}")),
         }
     }
     SigningKeys::new(keys).unwrap_or_else(|| {
-        fields.fault("[download_token] signing_keys: two keys have the same id");
+        fault_at(fields, entry, "signing_keys: two keys have the same id");
         SigningKeys::default()
     })
+}
+
+fn fault_at(fields: &mut Fields<'_>, entry: Option<&Entry>, message: &str) {
+    let place = entry.map(|entry| entry.place.clone());
+    fields.faults.push(Fault { place, message: message.to_owned() });
 }
 
 /// What does nothing although somebody wrote it down, and what opens more than he may have meant.
 pub(super) fn doubts(
     fields: &Fields<'_>,
     authkey: &authkey::Settings,
+    download_token: &download_token::Settings,
     handlers: &[HandlerName],
 ) -> Vec<Fault> {
     let mut doubts = Vec::new();
-    let mut doubt = |section: &str, key: Option<&str>, message: String| {
-        let first = || fields.ini.section(section).next().map(|(_, entry)| entry);
-        let entry = key.map_or_else(first, |key| fields.ini.get(section, key));
+    let mut doubt = |entry: Option<&Entry>, message: String| {
         doubts.push(Fault { place: entry.map(|entry| entry.place.clone()), message });
     };
-    for (sections, handler) in
-        [(AUTHKEY, HandlerName::Authkey), (DOWNLOAD, HandlerName::DownloadToken)]
-    {
+    for (sections, handler, databases) in [
+        (AUTHKEY, HandlerName::Authkey, &authkey.databases),
+        (DOWNLOAD, HandlerName::DownloadToken, &download_token.databases),
+    ] {
         let (section, name) = (sections[0], handler.as_str());
-        if fields.ini.section(section).next().is_some() && !handlers.contains(&handler) {
-            let message =
-                format!("[{section}] has no effect: authentication_handlers lacks {name}");
-            doubt(section, None, message);
+        let first = fields.ini.section(section).next().map(|(_, entry)| entry);
+        if !handlers.contains(&handler) {
+            if first.is_some() {
+                let lacks = format!("authentication_handlers lacks {name}");
+                doubt(first, format!("[{section}] has no effect: {lacks}"));
+            }
+        } else if matches!(databases, Databases::Only(names) if names.is_empty()) {
+            doubt(first, format!("[{section}] databases names none: {name} lets nobody in"));
         }
     }
     if !handlers.contains(&HandlerName::Authkey) {
         return doubts;
     }
-    let section = AUTHKEY[0];
-    match &authkey.databases {
-        Databases::Only(names) if names.is_empty() => doubt(
-            section,
-            None,
-            "[couch_authkey] databases names none: no auth key is accepted".to_owned(),
-        ),
-        Databases::Only(_) => {}
-        Databases::AllBut(_) => doubt(
-            section,
-            Some("databases"),
+    if matches!(authkey.databases, Databases::AllBut(_)) {
+        doubt(
+            fields.entry(AUTHKEY, "databases"),
             "whoever may write a document in any database can give himself any role by a key in it"
                 .to_owned(),
-        ),
+        );
     }
     if authkey.allow_system_roles {
         doubt(
-            section,
-            Some("allow_system_roles"),
+            fields.entry(AUTHKEY, "allow_system_roles"),
             "whoever may write a document in one of the databases with auth keys can make himself \
              a server admin by a key in it"
                 .to_owned(),

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// What chooses among an attachment's bytes (RFC 9110 sections 12.5, 13.1 and 14.2), and what
 /// names the client and the request in logs.
-const OF_A_DOWNLOAD: [HeaderName; 9] = [
+pub(super) const OF_A_DOWNLOAD: [HeaderName; 9] = [
     header::ACCEPT_ENCODING,
     header::IF_MATCH,
     header::IF_MODIFIED_SINCE,

@@ -21,6 +21,7 @@ use std::{borrow::Cow, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request, uri::InvalidUri};
 
+use download::OF_A_DOWNLOAD;
 pub use download::{keep_for_download, open_to_any_origin};
 
 use crate::{
@@ -63,6 +64,18 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// What `Connection` cannot name: CouchDB needs the host and the framing, operators the request id.
 const NOT_OF_A_HOP: [HeaderName; 3] =
     [header::HOST, header::CONTENT_LENGTH, HeaderName::from_static("x-couch-request-id")];
+
+/// What else clients say in headers, to couchgate or CouchDB.
+const OF_CLIENTS: [HeaderName; 8] = [
+    header::ACCEPT,
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::EXPECT,
+    header::ORIGIN,
+    HeaderName::from_static("destination"),
+];
 
 /// The names of the three identity headers, as configured on both sides, and those of credentials
 /// that may have others.
@@ -184,6 +197,19 @@ impl HeaderLaw {
             .into_iter()
             .chain(&TRUSTED_BY_COUCHDB)
             .any(|forbidden| same_when_folded(name.as_str(), forbidden.as_str()))
+    }
+
+    /// Whether a header of this name says something else than an auth key.
+    #[must_use]
+    pub fn has_meaning(&self, name: &HeaderName) -> bool {
+        [&self.username, &self.roles, &self.token]
+            .into_iter()
+            .chain(&TRUSTED_BY_COUCHDB)
+            .chain(&HOP_BY_HOP)
+            .chain(&NOT_OF_A_HOP)
+            .chain(&OF_A_DOWNLOAD)
+            .chain(&OF_CLIENTS)
+            .any(|other| same_when_folded(name.as_str(), other.as_str()))
     }
 
     /// Sets the identity headers, after all removal. Without a token CouchDB must not believe
