@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import express from 'express';
 import expressPouchDB from 'express-pouchdb';
+import { attachmentRanges } from './attachments.js';
 import { authentication, sessionRoutes } from './authentication.js';
 import { liveChangesRoutes } from './changes.js';
 import { Configuration, configurationRoutes } from './configuration.js';
@@ -90,6 +91,7 @@ async function couchdb(config) {
   app.use(replicateRoutes());
   app.use(databaseRoutes(config, databases));
   app.use(liveChangesRoutes(databases));
+  app.use(attachmentRanges());
   app.use(pouchApp);
   app.use(answerErrors(config));
   return app;
