@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stderr, clippy::unwrap_used, reason = "tests, with figures to look at")]
 
+#[path = "memory/downloads.rs"]
+mod downloads;
 mod support;
 
 use std::{

@@ -1,7 +1,8 @@
 //! An upstream whose every move the test makes: bodies of any size, feeds that wait, answers that
 //! stop in the middle.
 //!
-//! What couchgate itself asks is answered with 404: nobody can log in here.
+//! What couchgate itself asks is answered with 404, unless it is for the document that a test gives:
+//! nobody can log in here.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -25,13 +26,18 @@ pub struct StreamUpstream {
 
 impl StreamUpstream {
     pub fn start() -> Self {
+        Self::with_document("", "")
+    }
+
+    /// Has one document for couchgate itself.
+    pub fn with_document(path: &'static str, document: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (arrived, arrivals) = mpsc::channel();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let arrived = arrived.clone();
-                thread::spawn(move || receive(stream, &arrived));
+                thread::spawn(move || receive(stream, &arrived, (path, document)));
             }
         });
         Self { address, url: format!("http://{address}"), arrivals: Mutex::new(arrivals) }
@@ -174,7 +180,7 @@ impl Read for Body<'_> {
 }
 
 /// Takes requests from a connection until one is a client's.
-fn receive(stream: TcpStream, arrived: &Sender<Exchange>) {
+fn receive(stream: TcpStream, arrived: &Sender<Exchange>, (path, document): (&str, &str)) {
     let mut stream = BufReader::new(stream);
     while let Some(mut exchange) = head(stream) {
         // All that couchgate forwards says for whom.
@@ -183,7 +189,10 @@ fn receive(stream: TcpStream, arrived: &Sender<Exchange>) {
             let _ = arrived.send(exchange);
             return;
         }
-        let answer = "HTTP/1.1 404 Object Not Found\r\nContent-Length: 0\r\n\r\n";
+        let found = exchange.target == path;
+        let (status, body) =
+            if found { ("200 OK", document) } else { ("404 Object Not Found", "") };
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         if exchange.write(answer.as_bytes()).is_err() {
             return;
         }
