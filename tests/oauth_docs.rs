@@ -5,28 +5,13 @@
 mod support;
 
 use couchgate::error::{Error, OauthError};
-use support::{Gate, Recorder, SECRET, place::Place};
+use support::{
+    Gate, Recorder,
+    docs::{blocks, has_row, only_couchdb_is_missing},
+    place::Place,
+};
 
 const DOCUMENT: &str = include_str!("../docs/oauth.md");
-
-/// The blocks of a document in a language, in their order.
-fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("\n```{language}\n");
-    document.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
-}
-
-/// Whether the configuration is right, so that only CouchDB is missing, and without a warning.
-#[track_caller]
-fn only_couchdb_is_missing(text: &str) {
-    let base = format!(
-        "[couchgate]\nupstream = http://127.0.0.1:1\ntrusted_proxies = 127.0.0.1\n\
-         [chttpd_auth]\nsecret = {SECRET}\n"
-    );
-    let place = Place::with(&[("base.ini", &base), ("docs.ini", text)]);
-    let said = place.faults("check --config docs.ini --config base.ini");
-    assert_eq!(said.len(), 1, "{text}\n{said:#?}");
-    assert!(said[0].starts_with("upstream cannot be asked"), "{text}\n{said:#?}");
-}
 
 #[test]
 fn every_configuration_in_the_document_is_right() {
@@ -68,12 +53,7 @@ fn every_refusal_is_in_the_document() {
         OauthError::ServerAdmin,
         OauthError::Overloaded,
     ] {
-        let reason = format!("\"{error}\"");
-        let (status, word) = Error::from(error).code();
-        let (row, word) = (format!("| {} ", status.as_u16()), format!("`{word}` |"));
-        let explains = |line: &str| line.contains(&reason) || line.contains(&word);
-        let mut rows = DOCUMENT.lines().filter(|line| line.starts_with(&row));
-        assert!(rows.any(explains), "{row}{word} {reason}");
+        has_row(DOCUMENT, &Error::from(error));
     }
 }
 

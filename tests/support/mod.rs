@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod couch;
+pub mod docs;
 pub mod gate;
 pub mod http;
 pub mod link;
