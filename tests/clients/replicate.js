@@ -9,13 +9,14 @@ const [PouchDB, ...plugins] = ['core', 'adapter-http', 'adapter-memory', 'replic
 });
 for (const plugin of plugins) PouchDB.plugin(plugin);
 
-/** Replicates a database that is reached with OAuth into a new one in memory, and that one into another with OAuth. */
-export async function replicate({ replicate: { source, target }, ...credentials }) {
+/** Replicates a database that is reached with OAuth or an auth key into a new one in memory, and that one into another. */
+export async function replicate({ replicate: { source, target }, auth_key: authKey, ...credentials }) {
   const { oauth, authorize } = signer(credentials);
   const fetch = (url, options = {}) => {
     const headers = new Headers(options.headers);
     const request = { url: String(url), method: options.method ?? 'GET' };
-    headers.set('Authorization', oauth.toHeader(authorize(request)).Authorization);
+    if (authKey) headers.set('X-Auth-Key', authKey);
+    else headers.set('Authorization', oauth.toHeader(authorize(request)).Authorization);
     return PouchDB.fetch(url, { ...options, headers });
   };
   const local = new PouchDB(`local-${Math.random()}`, { adapter: 'memory' });
