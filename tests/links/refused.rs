@@ -48,6 +48,7 @@ fn wrong() -> Vec<(&'static str, String)> {
         ("another attachment", token(APP, ["db", "doc", "dir/b"], later)),
         ("a part of the name", token(APP, ["db", "doc", "a"], later)),
         ("names divided otherwise", token(APP, ["db", "doc/dir", "a"], later)),
+        ("names divided within", token(APP, ["db", "docd", "ir/a"], later)),
         ("names in another order", token(APP, ["doc", "db", "dir/a"], later)),
         ("a name that is encoded", token(APP, ["db", "doc", "dir%2Fa"], later)),
         ("a longer life", expires(&(later + 1).to_string())),

@@ -195,6 +195,13 @@ mod tests {
         ] {
             assert!(!signing.hold(changed.as_bytes(), &photo, 0), "{changed}");
         }
+        // Nor does a time that is not in digits, whoever signed it.
+        let key = signing.iter().next().unwrap();
+        for (expires, holds) in [("1000", true), ("+1000", false), ("1000 ", false), ("", false)] {
+            let signature = BASE64_URL_SAFE_NO_PAD.encode(key.mac(&photo, expires).as_bytes());
+            let token = format!("couchgate1.k.{expires}.{signature}");
+            assert_eq!(signing.hold(token.as_bytes(), &photo, 0), holds, "{expires:?}");
+        }
     }
 
     #[test]
