@@ -109,6 +109,9 @@ pub(super) const PATHS: &[Row] = &[
     get("/db/doc/a%C2%85?token=t", Anonymous("/db/doc/a%C2%85")),
     get("/db/doc/%FF?token=t", Anonymous("/db/doc/%FF")),
     get("/db/%C0%AF/a?token=t", Anonymous("/db/%C0%AF/a")),
+    get("/db/doc/a/%FF?token=t", Anonymous("/db/doc/a/%FF")),
+    get("/%FF/db/doc/a?token=t", Anonymous("/%FF/db/doc/a")),
+    get("/db/%FF/doc/a?token=t", Anonymous("/db/%FF/doc/a")),
     get("/db/doc/%ED%A0%80?token=t", Anonymous("/db/doc/%ED%A0%80")),
     // No query of the client's.
     get("/db/doc/a?token=t&rev=9-z", PLAIN),
