@@ -75,6 +75,11 @@ impl Played {
         *self.state.instead.lock().unwrap() = Arc::new(script);
     }
 
+    /// Puts these documents in the place of all.
+    pub(crate) fn holds(&self, documents: Vec<Value>) {
+        *self.state.documents.lock().unwrap() = documents;
+    }
+
     /// What couchgate has asked since the last call.
     pub(crate) fn asked(&self) -> Vec<(Question, String)> {
         std::mem::take(&mut self.state.asked.lock().unwrap())

@@ -9,7 +9,7 @@ use super::{
 };
 
 fn played() -> Played {
-    let ids = ["a", "b", "a b", "a,b", "ä", "", &"x".repeat(507), &"x".repeat(508)];
+    let ids = ["a", "b", "a b", "a,b", "ä", "", "\u{fffd}", &"x".repeat(507), &"x".repeat(508)];
     Played::with(&ids.iter().map(|id| json!({ "id": id, "roles": ["dev"] })).collect())
 }
 

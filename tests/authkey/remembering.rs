@@ -1,8 +1,11 @@
 //! What documents say is read seldom, and forgotten soon.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -11,7 +14,10 @@ use super::{
     INVALID,
     own::Own,
     played::{NEEDED, Played, Question},
-    support::eventually,
+    support::{
+        eventually,
+        recorder::{Action, ok},
+    },
 };
 
 #[test]
@@ -120,4 +126,43 @@ fn those_who_come_at_once_share_one_reading() {
     });
     assert_eq!(questions(&played), NEEDED);
     assert_eq!(played.upstream.take().len(), CLIENTS as usize);
+}
+
+/// Whoever asks while an old reading is still under way is not told what was true before he asked.
+#[test]
+fn a_reading_that_takes_long_is_not_believed_by_late_comers() {
+    let played = Played::with(&json!([{ "id": "k", "roles": ["dev"] }]));
+    let released = Arc::new(AtomicBool::new(false));
+    let (open, first) = (Arc::clone(&released), AtomicBool::new(true));
+    let old = json!({ "_id": "holder", "auth_keys": [{ "id": "k", "roles": ["dev"] }] });
+    played.instead(move |question| {
+        if question != Question::Document || !first.swap(false, Ordering::SeqCst) {
+            return None;
+        }
+        eventually("the test lets it go", || open.load(Ordering::SeqCst).then_some(()));
+        Some(Action::Answer(ok(old.to_string().as_bytes())))
+    });
+    let gate = played.gate("cache_ttl = 1\n");
+    let ask = || gate.get("/db", &[("X-Auth-Key", "keys,k")]).status;
+    let wait_for = |number: f64| {
+        eventually("they wait", || {
+            (gate.metric("couchgate_requests_in_flight") >= number).then_some(())
+        });
+    };
+    std::thread::scope(|scope| {
+        let early = scope.spawn(ask);
+        eventually("the document is asked for", || {
+            questions(&played).contains(&Question::Document).then_some(())
+        });
+        let asked = Instant::now();
+        played.holds(Vec::new());
+        eventually("the reading is old", || {
+            (asked.elapsed() > Duration::from_millis(1100)).then_some(())
+        });
+        let late = scope.spawn(ask);
+        wait_for(2.0);
+        released.store(true, Ordering::SeqCst);
+        assert_eq!((early.join().unwrap(), late.join().unwrap()), (200, 401));
+    });
+    assert_eq!(ask(), 401, "what took long is not remembered");
 }
