@@ -41,6 +41,7 @@
 //!   documents that hold credentials.
 //! * [`upstream`]: forwarding over pooled connections.
 //! * [`error`]: one table of errors and CouchDB's words for them.
+//! * [`request_id`]: what names a request, and tells its answer from another's.
 //! * [`secret`]: secrets, HMAC, comparison in constant time.
 //! * [`telemetry`]: logs and metrics.
 //!
@@ -93,6 +94,7 @@ pub mod gateway;
 pub mod headers;
 pub mod passwords;
 mod pem;
+pub mod request_id;
 pub mod secret;
 pub mod server;
 pub mod session;

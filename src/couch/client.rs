@@ -1,15 +1,20 @@
 //! Requests of couchgate's own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::{PercentEncode, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::{
     headers::{HeaderLaw, token_for},
+    request_id::RequestId,
     secret::{HashAlgorithm, Secrets},
     target::RESERVED,
     upstream::{RequestBody, SendError, Upstream, UpstreamBody, own_request},
@@ -18,6 +23,9 @@ use crate::{
 
 /// No answer that couchgate reads whole is larger, in bytes.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// No more documents are read at once that strangers can have read.
+const MAX_READINGS: usize = 16;
 
 /// No answer that couchgate waits for takes longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +67,12 @@ pub enum CouchError {
     /// What another request was told that asked for the same at the same time.
     #[error(transparent)]
     Shared(Arc<CouchError>),
+    /// It may have been forged by whoever wrote a document.
+    #[error("CouchDB's answer does not name the request")]
+    NotItsAnswer,
+    /// The answer is larger than any that couchgate reads.
+    #[error("CouchDB's answer is larger than {MAX_ANSWER} bytes")]
+    TooLarge,
     /// A path that cannot be requested.
     #[error("not a path: {0}")]
     Path(#[from] http::uri::InvalidUri),
@@ -91,6 +105,8 @@ pub struct Couch {
     law: HeaderLaw,
     service_user: Arc<Identity>,
     token: HeaderValue,
+    asked_for_names: OnceCell<()>,
+    readings: Semaphore,
 }
 
 impl Couch {
@@ -106,7 +122,14 @@ impl Couch {
     ) -> Result<Self, InvalidIdentity> {
         let service_user = Arc::new(Identity::new(service_user, ["_admin"])?);
         let token = token_for(&service_user, secrets, algorithm);
-        Ok(Self { upstream, law, service_user, token })
+        Ok(Self {
+            upstream,
+            law,
+            service_user,
+            token,
+            asked_for_names: OnceCell::new(),
+            readings: Semaphore::new(MAX_READINGS),
+        })
     }
 
     /// Who couchgate is to CouchDB.
@@ -133,6 +156,15 @@ impl Couch {
         self.whole(request(Method::GET, path, None)?, user).await
     }
 
+    /// Reads a document that strangers can have read, and says when that began. It may be large, so
+    /// it may have to wait for others.
+    pub(super) async fn get_in_turn(&self, path: &str) -> Result<(Instant, Reply), CouchError> {
+        let turn = tokio::time::timeout(TIMEOUT, self.readings.acquire()).await;
+        // Closed by nobody.
+        let _turn = turn.map_err(|_| CouchError::Timeout)?;
+        Ok((Instant::now(), self.get(path).await?))
+    }
+
     /// Writes a document as the service user.
     ///
     /// # Errors
@@ -143,9 +175,27 @@ impl Couch {
         path: &str,
         document: &(impl Serialize + Sync),
     ) -> Result<Reply, CouchError> {
-        let body = Some(Bytes::from(serde_json::to_vec(document)?));
+        self.send_json(Method::PUT, path, document).await
+    }
+
+    /// Asks as the service user what must not stand in CouchDB's log.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        question: &(impl Serialize + Sync),
+    ) -> Result<Reply, CouchError> {
+        self.send_json(Method::POST, path, question).await
+    }
+
+    async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        json: &(impl Serialize + Sync),
+    ) -> Result<Reply, CouchError> {
+        let body = Some(Bytes::from(serde_json::to_vec(json)?));
         let own = Some((&*self.service_user, Some(&self.token)));
-        self.whole(request(Method::PUT, path, body)?, own).await
+        self.whole(request(method, path, body)?, own).await
     }
 
     async fn whole(
@@ -156,7 +206,7 @@ impl Couch {
         // Boxed: few requests have a question for CouchDB, but the futures of all would hold it.
         let answer = Box::pin(async {
             let (head, body) = self.send(request, user).await?.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(CouchError::Body)?;
+            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(unreadable)?;
             Ok(Reply { status: head.status, body: body.to_bytes() })
         });
         tokio::time::timeout(TIMEOUT, answer).await.map_err(|_| CouchError::Timeout)?
@@ -178,13 +228,42 @@ impl Couch {
         mut request: Request<RequestBody>,
         user: Option<(&Identity, Option<&HeaderValue>)>,
     ) -> Result<Response<UpstreamBody>, CouchError> {
+        let id = RequestId::random();
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.upstream.host());
+        headers.insert(RequestId::HEADER, id.header().clone());
         if let Some((identity, token)) = user {
             self.law.inject(headers, identity, token.cloned());
         }
-        Ok(self.upstream.send(request).await?)
+        let answer = self.upstream.send(request, &id).await?;
+        if !id.is_named_in(answer.headers()) && self.names_requests().await? {
+            return Err(CouchError::NotItsAnswer);
+        }
+        Ok(answer)
     }
+
+    /// Whether CouchDB names requests in its answers; asked once, where nothing has shown it yet, by
+    /// a question whose answer has nothing in it that a document's author chose.
+    async fn names_requests(&self) -> Result<bool, CouchError> {
+        let ask = async {
+            if self.upstream.names_requests() {
+                return Ok(());
+            }
+            let (id, mut request) = (RequestId::random(), request(Method::GET, "/_session", None)?);
+            let headers = request.headers_mut();
+            headers.insert(header::HOST, self.upstream.host());
+            headers.insert(RequestId::HEADER, id.header().clone());
+            self.law.inject(headers, &self.service_user, Some(self.token.clone()));
+            self.upstream.send(request, &id).await?;
+            Ok::<_, CouchError>(())
+        };
+        self.asked_for_names.get_or_try_init(|| ask).await?;
+        Ok(self.upstream.names_requests())
+    }
+}
+
+fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> CouchError {
+    if error.is::<LengthLimitError>() { CouchError::TooLarge } else { CouchError::Body(error) }
 }
 
 fn request(

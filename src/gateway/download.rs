@@ -7,6 +7,7 @@ use crate::{
     answer::Answer,
     auth::Client,
     headers::{keep_for_download, open_to_any_origin},
+    request_id::RequestId,
     target::Target,
     telemetry::Record,
     upstream::RequestBody,
@@ -19,6 +20,7 @@ impl Gateway {
     pub(super) async fn download(
         &self,
         mut head: request::Parts,
+        request_id: &RequestId,
         (user, target): (UserCtx, PathAndQuery),
         client: Client,
         record: &mut Record,
@@ -28,7 +30,8 @@ impl Gateway {
         keep_for_download(&mut head.headers);
         self.identify(&mut head, Some(&user), client);
         record.forwarded();
-        let response = self.upstream.send(Request::from_parts(head, RequestBody::Empty)).await?;
+        let request = Request::from_parts(head, RequestBody::Empty);
+        let response = self.upstream.send(request, request_id).await?;
         record.answered();
         let target = Target::new(target);
         let mut response = give_back(response.map(|body| Answer::upstream(body, &target)), None);

@@ -19,10 +19,11 @@ use crate::{
     client_body::ClientBody,
     error::Error,
     headers::{Forwarded, HeaderLaw, remove_hop_by_hop, set_forwarded, token_for},
+    request_id::RequestId,
     secret::{HashAlgorithm, Secrets},
     session::Session,
     target::Target,
-    telemetry::{Record, RequestId},
+    telemetry::Record,
     upstream::{RequestBody, SendError, Upstream},
     user_ctx::UserCtx,
 };
@@ -81,11 +82,11 @@ impl Gateway {
         let request_id = RequestId::of(request.headers_mut());
         record.begins(&request, &request_id, peer.address);
         let wanted = request.headers().get("x-couchdb-www-authenticate").cloned();
-        let mut response = match self.serve(request, peer, flaw, record).await {
+        let mut response = match self.serve(request, &request_id, peer, flaw, record).await {
             Ok(response) => response,
             Err(Refusal { error, close }) => self.refuse(&error, wanted, close),
         };
-        response.headers_mut().entry(RequestId::HEADER).or_insert(request_id.into());
+        response.headers_mut().entry(RequestId::HEADER).or_insert(request_id.header().clone());
         response
     }
 
@@ -93,6 +94,7 @@ impl Gateway {
     async fn serve(
         &self,
         request: Request<ClientBody>,
+        request_id: &RequestId,
         peer: Peer,
         flaw: Option<Error>,
         record: &mut Record,
@@ -118,7 +120,7 @@ impl Gateway {
             Outcome::User { user, refresh } => (Some(user), refresh),
             Outcome::NotMine => (None, None),
             Outcome::Download { user, target } => {
-                return self.download(head, (user, target), client, record).await;
+                return self.download(head, request_id, (user, target), client, record).await;
             }
         };
         self.admit(&head, &target, user.as_ref())?;
@@ -136,7 +138,7 @@ impl Gateway {
 
         self.identify(&mut head, user.as_ref(), client);
         record.forwarded();
-        let response = self.upstream.send(outgoing(head, body)).await?;
+        let response = self.upstream.send(outgoing(head, body), request_id).await?;
         record.answered();
         Ok(give_back(response.map(|body| Answer::upstream(body, &target)), refresh))
     }

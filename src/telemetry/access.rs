@@ -9,60 +9,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::Metrics;
 use crate::{
     auth::Outcome,
     error::Error,
-    secret::hex,
+    request_id::RequestId,
     user_ctx::{HandlerName, UserCtx},
 };
-
-/// Names a request in the logs of couchgate and CouchDB.
-#[derive(Clone, Debug)]
-pub struct RequestId(HeaderValue);
-
-impl RequestId {
-    /// `X-Couch-Request-ID`.
-    pub const HEADER: HeaderName = HeaderName::from_static("x-couch-request-id");
-
-    /// The client's id where CouchDB would take it (CouchDB 3.5, `chttpd:nonce`), else a new one;
-    /// either way it stands in the headers afterwards, once.
-    pub fn of(headers: &mut HeaderMap) -> Self {
-        let mut sent = headers.get_all(Self::HEADER).iter();
-        let id = match (sent.next(), sent.next()) {
-            (Some(id), None) if is_acceptable(id.as_bytes()) => id.clone(),
-            _ => new_id(),
-        };
-        headers.insert(Self::HEADER, id.clone());
-        Self(id)
-    }
-
-    fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-}
-
-impl From<RequestId> for HeaderValue {
-    fn from(id: RequestId) -> Self {
-        id.0
-    }
-}
-
-fn is_acceptable(id: &[u8]) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    !id.is_empty() && id.len() <= 36 && id.iter().all(fits)
-}
-
-/// Ten hex digits, as CouchDB makes them.
-fn new_id() -> HeaderValue {
-    let mut random = [0; 5];
-    // An id names a request, it does not protect it: without randomness it is all zeros.
-    let _ = getrandom::fill(&mut random);
-    HeaderValue::from_maybe_shared(hex(&random)).unwrap_or_else(|_| HeaderValue::from_static("0"))
-}
 
 /// What is said about a request when its answer has ended.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use super::{
     body::{RequestBody, UpstreamBody},
     connect::{ConnectError, Stream},
+    naming::Naming,
     pool::Pool,
 };
 use crate::client_body::timed_out;
@@ -30,6 +31,8 @@ pub(super) struct Connection {
     /// `None` once the connection has ended; a finished future must not be polled.
     driver: Option<Driver>,
     reused: bool,
+    /// Whether what comes next on it can be told from what does not belong there.
+    in_step: bool,
     pool: Arc<Pool>,
 }
 
@@ -39,6 +42,8 @@ pub(super) enum Failure {
     Unsent(Box<Request<RequestBody>>),
     /// Written, at least in part, but the connection ended before a whole head of response.
     NoResponse,
+    /// What came is not known to be the answer to this request.
+    NotItsAnswer,
     /// The body to send broke off, or is malformed.
     RequestBody,
     /// The body to send did not arrive in time.
@@ -56,7 +61,7 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|_| ConnectError::Handshake)?;
-        Ok(Box::new(Self { sender, driver: Some(driver), reused: false, pool }))
+        Ok(Box::new(Self { sender, driver: Some(driver), reused: false, in_step: false, pool }))
     }
 
     pub(super) fn is_reused(&self) -> bool {
@@ -71,6 +76,7 @@ impl Connection {
     pub(super) async fn exchange(
         mut self: Box<Self>,
         request: Request<RequestBody>,
+        naming: Naming<'_>,
     ) -> Result<Response<UpstreamBody>, Failure> {
         let mut response = pin!(self.sender.try_send_request(request));
         let result = poll_fn(|cx| {
@@ -84,6 +90,7 @@ impl Connection {
         match result {
             Ok(response) => {
                 let (head, incoming) = response.into_parts();
+                self.in_step = naming.judge(&head.headers, self.reused)?;
                 Ok(Response::from_parts(head, UpstreamBody::new(incoming, self)))
             }
             Err(mut failure) => Err(match failure.take_message() {
@@ -115,7 +122,7 @@ impl Connection {
 
     /// Gives the connection back after a response that was read to its end.
     pub(super) fn recycle(mut self: Box<Self>) {
-        if self.is_open() {
+        if self.in_step && self.is_open() {
             let pool = Arc::clone(&self.pool);
             pool.put(self);
         }

@@ -7,6 +7,7 @@
 mod body;
 mod connect;
 mod connection;
+mod naming;
 mod pool;
 
 use std::{
@@ -21,10 +22,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use metrics::{Counter, counter};
 
-use crate::target::Target;
+use crate::{request_id::RequestId, target::Target};
 pub use body::{RequestBody, UpstreamBody};
 pub use connect::{InvalidNode, Node, Scheme, TlsFiles, tls_client};
 use connection::{Connection, Failure};
+use naming::{Namer, Naming};
 use pool::Pool;
 
 /// What `[couchgate]` and `[upstream_ssl]` say about the way to CouchDB.
@@ -62,6 +64,7 @@ pub enum SendError {
 pub struct Upstream {
     pools: Vec<Arc<Pool>>,
     turn: AtomicUsize,
+    namer: Namer,
     resent: Counter,
 }
 
@@ -73,6 +76,7 @@ impl Upstream {
         Self {
             pools: settings.nodes.iter().map(pool).collect(),
             turn: 0.into(),
+            namer: Namer::default(),
             resent: counter!("couchgate_upstream_resent_total"),
         }
     }
@@ -86,12 +90,21 @@ impl Upstream {
         )
     }
 
+    /// Whether CouchDB has ever named a request in its answer. From then on an answer that does not
+    /// is believed only where it can be no other's.
+    #[must_use]
+    pub fn names_requests(&self) -> bool {
+        self.namer.names()
+    }
+
     /// Sends a request and waits for the head of its response.
     ///
+    /// The request's head has the id.
+    ///
     /// A request is sent a second time, at most once, where a pooled connection turned out to be
-    /// closed before a byte was written, or where it closed without an answer and repeating does
-    /// no harm: the request is safe (RFC 9110 section 9.2.1), has no body, and runs no function of
-    /// a design document, which need not be safe.
+    /// closed before a byte was written, or where it closed without an answer, or with another's,
+    /// and repeating does no harm: the request is safe (RFC 9110 section 9.2.1), has no body, and
+    /// runs no function of a design document, which need not be safe.
     ///
     /// # Errors
     ///
@@ -99,15 +112,18 @@ impl Upstream {
     pub async fn send(
         &self,
         mut request: Request<RequestBody>,
+        id: &RequestId,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let mut replay = replayable(&request);
+        let runs_function = runs_design_function(&request);
+        let naming = Naming { namer: &self.namer, id, runs_function };
+        let mut replay = if runs_function { Replay::Impossible } else { replayable(&request) };
         loop {
-            let connection = self.checkout(replay.is_spent()).await?;
+            let connection = self.checkout(replay.is_spent() || naming.wants_fresh()).await?;
             let reused = connection.is_reused();
-            match connection.exchange(request).await {
+            match connection.exchange(request, naming).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Unsent(unsent)) if reused => request = *unsent,
-                Err(Failure::NoResponse) if reused => match replay.take() {
+                Err(Failure::NoResponse | Failure::NotItsAnswer) if reused => match replay.take() {
                     Some(again) => request = again,
                     None => return Err(SendError::Broken),
                 },
@@ -145,12 +161,13 @@ enum Replay {
     Spent,
 }
 
+fn runs_design_function<B>(request: &Request<B>) -> bool {
+    let target = request.uri().path_and_query();
+    target.is_none_or(|target| Target::new(target.clone()).runs_design_function())
+}
+
 fn replayable(request: &Request<RequestBody>) -> Replay {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-        && request
-            .uri()
-            .path_and_query()
-            .is_some_and(|target| !Target::new(target.clone()).runs_design_function());
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if !safe || !matches!(request.body(), RequestBody::Empty) {
         return Replay::Impossible;
     }

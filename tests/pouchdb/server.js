@@ -84,6 +84,7 @@ async function couchdb(config) {
   app.disable('x-powered-by');
   pouchApp.disable('x-powered-by');
   pouchApp.set('etag', revisionTag);
+  app.use(requestId);
   app.use(authentication(config, databases));
   app.use(sessionRoutes(config, databases));
   app.use(configurationRoutes(config));
@@ -95,6 +96,14 @@ async function couchdb(config) {
   app.use(pouchApp);
   app.use(answerErrors(config));
   return app;
+}
+
+/** CouchDB names each request in its answer, by the client's id if that is acceptable. */
+function requestId(req, res, next) {
+  const sent = req.get('X-Couch-Request-ID') ?? '';
+  const id = /^[\w-]{1,36}$/.test(sent) ? sent : randomUUID().slice(0, 8);
+  res.set('X-Couch-Request-ID', id);
+  next();
 }
 
 function serverRoutes(config) {

@@ -8,7 +8,10 @@ use std::{
     fmt::Write as _,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -66,6 +69,7 @@ struct State {
     users: Mutex<HashMap<String, Value>>,
     admins: Mutex<Value>,
     own_script: Mutex<Option<Arc<OwnScript>>>,
+    names_own: AtomicBool,
     script: Box<Script>,
     connections: Mutex<usize>,
 }
@@ -84,6 +88,7 @@ impl Recorder {
             users: Mutex::default(),
             admins: Mutex::new(json!({})),
             own_script: Mutex::default(),
+            names_own: AtomicBool::new(false),
             script: Box::new(script),
             connections: Mutex::default(),
         });
@@ -117,6 +122,11 @@ impl Recorder {
         *self.state.own_script.lock().unwrap() = Some(Arc::new(script));
     }
 
+    /// Names couchgate's own requests in the usual answers, as CouchDB does.
+    pub fn names_own(&self) {
+        self.state.names_own.store(true, Ordering::SeqCst);
+    }
+
     /// What arrived so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.state.requests.lock().unwrap().clone()
@@ -139,6 +149,12 @@ impl Recorder {
 /// A 200 answer with a JSON body.
 pub fn ok(body: &[u8]) -> Vec<u8> {
     answer("200 OK", body)
+}
+
+/// The line by which CouchDB names a request in its answer.
+pub fn name_of(request: &Recorded) -> String {
+    let id = request.all("x-couch-request-id").first().copied().unwrap_or_default();
+    format!("X-Couch-Request-ID: {}", String::from_utf8_lossy(id))
 }
 
 /// An answer with a JSON body.
@@ -201,7 +217,15 @@ impl State {
         }
         let script = self.own_script.lock().unwrap().clone();
         let scripted = script.and_then(|script| script(request));
-        scripted.or_else(|| Some(Action::Answer(self.usual(request)?)))
+        if scripted.is_some() {
+            return scripted;
+        }
+        let mut answer = self.usual(request)?;
+        if self.names_own.load(Ordering::SeqCst) {
+            let end = answer.windows(2).position(|end| end == b"\r\n")?;
+            answer.splice(end..end, format!("\r\n{}", name_of(request)).into_bytes());
+        }
+        Some(Action::Answer(answer))
     }
 
     fn usual(&self, request: &Recorded) -> Option<Vec<u8>> {
