@@ -180,7 +180,7 @@ fn chain(
     };
     let auth_keys = || {
         let authkey::Settings { databases, cache_ttl, .. } = config.authkey.clone();
-        AuthKeys::new(Arc::clone(couch), databases, cache_ttl)
+        AuthKeys::new(Arc::clone(users), databases, cache_ttl)
     };
     let handler = |name: &HandlerName| {
         Ok(match name {

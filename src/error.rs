@@ -213,6 +213,9 @@ pub enum AuthkeyError {
     /// The key is in several documents, or several times in one.
     #[error("The key is not the only one of its name.")]
     Ambiguous,
+    /// The name that its holder would have is a user's or a server admin's.
+    #[error("The key's name is a user's.")]
+    NameTaken,
     /// `allow_system_roles` is false.
     #[error("A key may not have roles that begin with `_`.")]
     SystemRole,

@@ -44,13 +44,14 @@ impl AuthkeyHandler {
     pub(super) async fn authenticate(&self, presented: &Presented) -> Result<Outcome, Error> {
         let Some(presented) = &presented.auth_key else { return Ok(Outcome::NotMine) };
         // What is not UTF-8 is in no document.
-        let presented = str::from_utf8(presented).unwrap_or_default();
+        let presented = str::from_utf8(presented.as_bytes()).unwrap_or_default();
         // Boxed: few requests have a key, but the futures of all would hold what finding it needs.
         let key = match Box::pin(self.keys.find(presented)).await? {
             FoundKey::One(key) => key,
             FoundKey::None => return Err(AuthkeyError::Unknown.into()),
             FoundKey::Conflicted => return Err(AuthkeyError::Conflicted.into()),
             FoundKey::Ambiguous => return Err(AuthkeyError::Ambiguous.into()),
+            FoundKey::Users => return Err(AuthkeyError::NameTaken.into()),
         };
         if key.expires.is_some_and(|expires| now().as_secs_f64() > expires) {
             return Err(AuthkeyError::Expired.into());

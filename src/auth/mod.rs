@@ -18,7 +18,9 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
 
-use crate::{client_body::ClientBody, error::Error, target::Target, user_ctx::UserCtx};
+use crate::{
+    client_body::ClientBody, error::Error, secret::Secret, target::Target, user_ctx::UserCtx,
+};
 pub use authkey::AuthkeyHandler;
 pub use basic::BasicHandler;
 pub use cookie::{CookieHandler, SessionCookies};
@@ -35,9 +37,9 @@ pub struct Presented {
     pub oauth_in_query: bool,
     /// An auth key, from the query or else from its header. Several headers are joined, as CouchDB
     /// joins them, and are no key.
-    pub auth_key: Option<Vec<u8>>,
+    pub auth_key: Option<Secret>,
     /// A download token. Several are an empty one, which no document has.
-    pub download_token: Option<Vec<u8>>,
+    pub download_token: Option<Secret>,
     /// The value of the cookie `AuthSession`.
     pub session_cookie: Option<Vec<u8>>,
     /// The identity headers, under their configured names.

@@ -23,7 +23,8 @@ const MAP: &str = "function (doc) {
   });
 }";
 
-/// More rows than are read mean that a key is in several documents, or in one several times.
+/// To CouchDB, keys that a dictionary does not tell apart are the same. Where so many are, those
+/// behind them are not looked for.
 const MAX_ROWS: usize = 10;
 
 /// A JSON object whose fields stay as they are written.
@@ -40,27 +41,32 @@ struct Row {
     key: String,
 }
 
-/// The ids of documents that have a key; `None` where there is no view, or no database.
-pub(super) async fn documents(
-    couch: &Couch,
-    db: &str,
-    key: &str,
-) -> Result<Option<BTreeSet<String>>, CouchError> {
-    let key_text = Value::from(key).to_string();
+/// Where a key is.
+pub(super) enum Located {
+    /// There is no view, or no database.
+    NoView,
+    /// In these documents.
+    In(BTreeSet<String>),
+    /// Who knows; too many have one like it.
+    Crowded,
+}
+
+/// Finds a key. It goes in a body, for CouchDB logs targets.
+pub(super) async fn locate(couch: &Couch, db: &str, key: &str) -> Result<Located, CouchError> {
     let view = format!("/{}/{DESIGN}/_view/{VIEW}", encode(db));
-    let path = format!("{view}?reduce=false&limit={MAX_ROWS}&key={}", encode(&key_text));
-    let reply = couch.get(&path).await?;
+    let path = format!("{view}?reduce=false&limit={MAX_ROWS}");
+    let reply = couch.post(&path, &json!({ "keys": [key] })).await?;
     match reply.status {
         StatusCode::OK => {}
-        StatusCode::NOT_FOUND => return Ok(None),
+        StatusCode::NOT_FOUND => return Ok(Located::NoView),
         status => return Err(CouchError::Status(status)),
     }
     let View { rows } = reply.json()?;
-    // To CouchDB, keys that a dictionary does not tell apart are the same. Where they fill the
-    // answer, the one that was meant may be behind it, once or twice.
-    let all = rows.len() == MAX_ROWS;
-    let found = rows.into_iter().filter(|row| all || row.key == key);
-    Ok(Some(found.map(|row| row.id).collect()))
+    if rows.len() >= MAX_ROWS {
+        return Ok(Located::Crowded);
+    }
+    let found = rows.into_iter().filter(|row| row.key == key);
+    Ok(Located::In(found.map(|row| row.id).collect()))
 }
 
 /// Makes the design document what it should be; false where there is no such database.
@@ -87,17 +93,24 @@ pub(super) async fn ensure(couch: &Couch, db: &str) -> Result<bool, CouchError> 
 /// has put there stays.
 fn corrected(mut design: Object) -> Result<Option<Object>, CouchError> {
     let (language, view) = (json!("javascript"), json!({ "map": MAP }));
+    // A partitioned database's design documents are, too, unless they say no; then one is asked
+    // for a partition's keys only.
+    let options = json!({ "partitioned": false });
     let is = |object: &Object, name: &str, value: &Value| {
         let text = object.get(name).map(|text| serde_json::from_str::<Value>(text.get()));
         text.is_some_and(|text| text.is_ok_and(|text| text == *value))
     };
     let views = design.get("views").and_then(|views| serde_json::from_str(views.get()).ok());
     let mut views: Object = views.unwrap_or_default();
-    if is(&design, "language", &language) && is(&views, VIEW, &view) {
+    let is_right = is(&design, "language", &language)
+        && is(&design, "options", &options)
+        && is(&views, VIEW, &view);
+    if is_right {
         return Ok(None);
     }
     views.insert(VIEW.to_owned(), to_raw_value(&view)?);
     design.insert("views".to_owned(), to_raw_value(&views)?);
     design.insert("language".to_owned(), to_raw_value(&language)?);
+    design.insert("options".to_owned(), to_raw_value(&options)?);
     Ok(Some(design))
 }

@@ -1,16 +1,20 @@
 //! Auth keys: documents that say what whoever knows a key of theirs may do.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{
-    auth_key_view::{documents, ensure},
-    client::{Couch, CouchError, encode},
+    auth_key_view::{Located, ensure, locate},
+    client::{CouchError, encode},
     databases::Databases,
     recent::Recent,
+    users::Users,
 };
 use crate::{
     error::Error,
@@ -50,12 +54,14 @@ pub enum FoundKey {
     Conflicted,
     /// It is in several documents, or several times in one.
     Ambiguous,
+    /// A user has this name.
+    Users,
 }
 
 /// The auth keys of the databases that may have some.
 #[derive(Debug)]
 pub struct AuthKeys {
-    couch: Arc<Couch>,
+    users: Arc<Users>,
     databases: Databases,
     /// Databases, and whether they are there and have the view.
     views: Recent<bool>,
@@ -86,9 +92,9 @@ struct Key {
 impl AuthKeys {
     /// Remembers nothing yet.
     #[must_use]
-    pub fn new(couch: Arc<Couch>, databases: Databases, cache_ttl: Duration) -> Self {
+    pub fn new(users: Arc<Users>, databases: Databases, cache_ttl: Duration) -> Self {
         Self {
-            couch,
+            users,
             databases,
             views: Recent::new(cache_ttl, CAPACITY, |_| WEIGHT),
             keys: Recent::new(cache_ttl, CAPACITY, |_| WEIGHT),
@@ -110,35 +116,57 @@ impl AuthKeys {
             return Ok(FoundKey::None);
         }
         let found = self.keys.get(presented, || self.read(presented, db, key)).await;
-        found.map_err(|error| {
+        let found = found.map_err(|error| {
             tracing::error!(%error, db, "auth keys cannot be read");
             Error::CredentialsUnavailable
-        })
-    }
-
-    async fn read(&self, presented: &str, db: &str, key: &str) -> Result<FoundKey, CouchError> {
-        let Some(documents) = self.documents(db, key).await? else { return Ok(FoundKey::None) };
-        let mut documents = documents.iter();
-        match (documents.next(), documents.next()) {
-            (None, _) => Ok(FoundKey::None),
-            (Some(_), Some(_)) => Ok(FoundKey::Ambiguous),
-            (Some(id), None) => self.document(presented, db, id, key).await,
+        })?;
+        // Whoever may write in the database could otherwise become a user of such a name.
+        if matches!(found, FoundKey::One(_)) && self.users.find(presented).await?.is_some() {
+            return Ok(FoundKey::Users);
         }
+        Ok(found)
     }
 
-    async fn documents(&self, db: &str, key: &str) -> Result<Option<BTreeSet<String>>, CouchError> {
-        for _ in 0..2 {
-            let ensured = self.views.get(db, || ensure(&self.couch, db)).await;
-            if !ensured.map_err(CouchError::Shared)? {
-                return Ok(None);
+    async fn read(
+        &self,
+        presented: &str,
+        db: &str,
+        key: &str,
+    ) -> Result<(Instant, FoundKey), CouchError> {
+        let read_at = Instant::now();
+        let found = match self.locate(db, key).await? {
+            Located::NoView => FoundKey::None,
+            Located::Crowded => FoundKey::Ambiguous,
+            Located::In(documents) => {
+                let mut documents = documents.iter();
+                match (documents.next(), documents.next()) {
+                    (None, _) => FoundKey::None,
+                    (Some(_), Some(_)) => FoundKey::Ambiguous,
+                    (Some(id), None) => self.document(presented, db, id, key).await?,
+                }
             }
-            if let Some(documents) = documents(&self.couch, db, key).await? {
-                return Ok(Some(documents));
+        };
+        Ok((read_at, found))
+    }
+
+    async fn locate(&self, db: &str, key: &str) -> Result<Located, CouchError> {
+        let couch = self.users.couch();
+        let ensured = async || {
+            let read_at = Instant::now();
+            Ok((read_at, ensure(couch, db).await?))
+        };
+        for _ in 0..2 {
+            if !self.views.get(db, ensured).await.map_err(CouchError::Shared)? {
+                break;
+            }
+            let located = locate(couch, db, key).await?;
+            if !matches!(located, Located::NoView) {
+                return Ok(located);
             }
             // Somebody has deleted it since.
             self.views.forget(db).await;
         }
-        Ok(None)
+        Ok(Located::NoView)
     }
 
     /// What the document says of a key now: a view may lag, and may be another's.
@@ -150,13 +178,17 @@ impl AuthKeys {
         key: &str,
     ) -> Result<FoundKey, CouchError> {
         let path = format!("/{}/{}?conflicts=true", encode(db), encode(id));
-        let reply = self.couch.get(&path).await?;
-        match reply.status {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(FoundKey::None),
-            status => return Err(CouchError::Status(status)),
-        }
-        let Some(found) = key_in(&reply.body, presented, key) else {
+        let found = match self.users.couch().get_in_turn(&path).await {
+            Ok((_, reply)) => match reply.status {
+                StatusCode::OK => key_in(&reply.body, presented, key)?,
+                StatusCode::NOT_FOUND => return Ok(FoundKey::None),
+                status => return Err(CouchError::Status(status)),
+            },
+            // Remembered, for it is much to read for nothing.
+            Err(CouchError::TooLarge) => None,
+            Err(error) => return Err(error),
+        };
+        let Some(found) = found else {
             tracing::warn!(db, id, "the document's auth key is not understood");
             return Ok(FoundKey::None);
         };
@@ -171,23 +203,32 @@ impl AuthKeys {
 
 /// What a document says of a key; `None` where that is not understood. What is said twice is not:
 /// CouchDB could read it differently.
-fn key_in(document: &[u8], presented: &str, key: &str) -> Option<FoundKey> {
-    let Document { auth_keys, conflicts } = serde_json::from_slice(document).ok()?;
+fn key_in(
+    document: &[u8],
+    presented: &str,
+    key: &str,
+) -> Result<Option<FoundKey>, serde_json::Error> {
+    let Document { auth_keys, conflicts } = match serde_json::from_slice(document) {
+        Ok(document) => document,
+        Err(error) if error.is_data() => return Ok(None),
+        // No document at all.
+        Err(error) => return Err(error),
+    };
     let is_it = |text: &&RawValue| {
         serde_json::from_str::<Named>(text.get()).is_ok_and(|named| named.id == key)
     };
     let mut found = auth_keys.iter().map(AsRef::as_ref).filter(is_it);
     let (text, second) = (found.next(), found.next());
-    let Some(text) = text else { return Some(FoundKey::None) };
+    let Some(text) = text else { return Ok(Some(FoundKey::None)) };
     if !conflicts.is_empty() {
-        return Some(FoundKey::Conflicted);
+        return Ok(Some(FoundKey::Conflicted));
     }
     if second.is_some() {
-        return Some(FoundKey::Ambiguous);
+        return Ok(Some(FoundKey::Ambiguous));
     }
-    let Key { roles, expires } = serde_json::from_str(text.get()).ok()?;
+    let Ok(Key { roles, expires }) = serde_json::from_str(text.get()) else { return Ok(None) };
     let identity = Identity::new(presented, roles).map(Arc::new);
-    Some(FoundKey::One(Arc::new(AuthKey { identity, expires })))
+    Ok(Some(FoundKey::One(Arc::new(AuthKey { identity, expires }))))
 }
 
 #[cfg(test)]
@@ -215,7 +256,7 @@ mod tests {
             (r#"{"id": "k"}"#, "not understood"),
         ] {
             let document = format!("{{\"_id\": \"d\", \"auth_keys\": {auth_keys}}}");
-            let found = match key_in(document.as_bytes(), "db,k", "k") {
+            let found = match key_in(document.as_bytes(), "db,k", "k").unwrap() {
                 None => "not understood".to_owned(),
                 Some(FoundKey::One(key)) => match &key.identity {
                     Err(error) => error.to_string(),

@@ -1,10 +1,14 @@
 //! Documents whose attachments a token opens.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use serde_json::value::RawValue;
-use tokio::sync::Semaphore;
 
 use super::{
     client::{Couch, CouchError, encode},
@@ -21,16 +25,12 @@ const CAPACITY: u64 = 16 * 1024 * 1024;
 /// What remembering a document costs beside its name, in bytes, roughly.
 const WEIGHT: usize = 512;
 
-/// Anybody may have any document read, which is read whole, so not many are read at once.
-const MAX_READINGS: usize = 16;
-
 /// The tokens of documents.
 #[derive(Debug)]
 pub struct DownloadTokens {
     couch: Arc<Couch>,
     key_name: Vec<String>,
     documents: Recent<Option<Arc<TokenDocument>>>,
-    readings: Semaphore,
     /// Tokens are compared, and remembered, as digests keyed by this.
     digest_key: Secret,
 }
@@ -80,7 +80,6 @@ impl DownloadTokens {
             couch,
             key_name,
             documents: Recent::new(cache_ttl, CAPACITY, |_| WEIGHT),
-            readings: Semaphore::new(MAX_READINGS),
             digest_key: Secret::random()?,
         })
     }
@@ -105,23 +104,30 @@ impl DownloadTokens {
         })
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Arc<TokenDocument>>, CouchError> {
-        // Closed by nobody.
-        let _reading = self.readings.acquire().await;
-        let reply = self.couch.get(path).await?;
+    async fn read(&self, path: &str) -> Result<(Instant, Option<Arc<TokenDocument>>), CouchError> {
+        let (read_at, reply) = match self.couch.get_in_turn(path).await {
+            Ok(read) => read,
+            // Remembered, for it is much to read for nothing.
+            Err(CouchError::TooLarge) => {
+                tracing::warn!(path, "the document is too large for a download token");
+                return Ok((Instant::now(), Some(self.document(String::new(), None))));
+            }
+            Err(error) => return Err(error),
+        };
         match reply.status {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
+            StatusCode::NOT_FOUND => return Ok((read_at, None)),
             status => return Err(CouchError::Status(status)),
         }
-        let document: Fields<'_> = serde_json::from_slice(&reply.body)?;
-        let rev = document.get("_rev").map_or("", |rev| rev.get());
-        let token = field(document, &self.key_name).filter(|token| !token.is_empty());
-        Ok(Some(Arc::new(TokenDocument {
-            rev: serde_json::from_str(rev)?,
-            token: token.map(|token| self.digest(token.as_bytes())),
-            nothing: self.digest(b""),
-        })))
+        let fields: Fields<'_> = serde_json::from_slice(&reply.body)?;
+        let rev = serde_json::from_str(fields.get("_rev").map_or("", |rev| rev.get()))?;
+        let token = field(fields, &self.key_name).filter(|token| !token.is_empty());
+        Ok((read_at, Some(self.document(rev, token))))
+    }
+
+    fn document(&self, rev: String, token: Option<String>) -> Arc<TokenDocument> {
+        let token = token.map(|token| self.digest(token.as_bytes()));
+        Arc::new(TokenDocument { rev, token, nothing: self.digest(b"") })
     }
 }
 

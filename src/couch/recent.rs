@@ -31,29 +31,30 @@ impl<T: Clone + Send + Sync + 'static> Recent<T> {
         Self { cache: cache.build(), ttl }
     }
 
-    /// The answer for `key`, which `read` reads where none is remembered.
+    /// The answer for `key`. Where none is remembered, `read` reads it, and says when that began.
     pub(super) async fn get<F>(
         &self,
         key: &str,
         read: impl Fn() -> F + Send,
     ) -> Result<T, Arc<CouchError>>
     where
-        F: Future<Output = Result<T, CouchError>> + Send,
+        F: Future<Output = Result<(Instant, T), CouchError>> + Send,
     {
-        if let Some((read_at, answer)) = self.cache.get(key).await {
-            if read_at.elapsed() < self.ttl {
+        let asked_at = Instant::now();
+        // A reading that took long may have been wrong when this one asked.
+        let holds = |read_at: Instant| read_at >= asked_at || read_at.elapsed() < self.ttl;
+        loop {
+            if let Some((read_at, answer)) = self.cache.get(key).await {
+                if holds(read_at) {
+                    return Ok(answer);
+                }
+                self.cache.invalidate(key).await;
+            }
+            let (read_at, answer) = self.cache.try_get_with_by_ref(key, read()).await?;
+            if holds(read_at) {
                 return Ok(answer);
             }
-            self.cache.invalidate(key).await;
         }
-        let asked_at = Instant::now();
-        let timed = async { Ok((Instant::now(), read().await?)) };
-        let (read_at, answer) = self.cache.try_get_with_by_ref(key, timed).await?;
-        if read_at < asked_at && read_at.elapsed() >= self.ttl {
-            // It shared a reading that took long: what it says may have been wrong when asked.
-            return Ok(read().await?);
-        }
-        Ok(answer)
     }
 
     /// Asks anew next time.

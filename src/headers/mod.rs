@@ -26,7 +26,7 @@ pub use download::{keep_for_download, open_to_any_origin};
 
 use crate::{
     auth::{Presented, ProxyHeaders, oauth::parameters::is_protocol},
-    secret::{HashAlgorithm, Secrets},
+    secret::{HashAlgorithm, Secret, Secrets},
     target::Target,
     user_ctx::Identity,
 };
@@ -148,7 +148,8 @@ impl HeaderLaw {
                     .is_some_and(|target| target.query_names().any(|name| is_protocol(&name))),
                 auth_key: searched
                     .and_then(|target| target.query(&self.auth_key_param).map(Cow::into_owned))
-                    .or_else(|| joined(headers, &self.auth_key)),
+                    .or_else(|| joined(headers, &self.auth_key))
+                    .map(Secret::new),
                 download_token: searched.and_then(|target| self.download_token(target)),
                 session_cookie: session_cookie::take(headers),
                 proxy: ProxyHeaders {
@@ -183,11 +184,11 @@ impl HeaderLaw {
             || self.download_token_param.as_ref().is_some_and(is)
     }
 
-    fn download_token(&self, target: &Target) -> Option<Vec<u8>> {
+    fn download_token(&self, target: &Target) -> Option<Secret> {
         let param = self.download_token_param.as_ref()?;
         let mut tokens = target.query_pairs().filter(|(name, _)| **name == *param.as_bytes());
         let (_, token) = tokens.next()?;
-        Some(if tokens.next().is_some() { Vec::new() } else { token.into_owned() })
+        Some(Secret::new(if tokens.next().is_some() { Vec::new() } else { token.into_owned() }))
     }
 
     /// Whether a client's header may not pass, whatever its case and whether it writes `_` or

@@ -118,3 +118,15 @@ fn a_star_opens_real_databases_and_never_the_users() {
         assert_eq!(session["userCtx"], expected, "{db}");
     }
 }
+
+/// A partitioned database's views are, too, unless their design document says no.
+#[test]
+fn a_partitioned_database_holds_keys() {
+    let couch = Couch::shared();
+    let db = unique("partitioned");
+    couch.request("PUT", &format!("/{db}?partitioned=true"), &[], b"").expect(201);
+    let gate = gate(couch, &format!("databases = {db}"));
+    let own = Own { couch, db, gate };
+    own.keys("part:holder", &json!([{ "id": "k", "roles": ["dev"] }]));
+    assert_eq!(own.says("k"), json!(["dev"]));
+}

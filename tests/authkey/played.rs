@@ -102,13 +102,13 @@ impl Played {
 impl State {
     fn answer(&self, request: &Recorded) -> Option<Action> {
         let target = String::from_utf8(request.target.clone()).unwrap();
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        let (path, _) = target.split_once('?').unwrap_or((&target, ""));
         let segments: Vec<String> = path.split('/').skip(1).map(decode).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let question = match (request.method.as_str(), &segments[1..]) {
             ("GET", ["_design", "_auth_keys"]) => Question::Design,
             ("PUT", ["_design", "_auth_keys"]) => Question::WriteDesign,
-            ("GET", ["_design", "_auth_keys", "_view", "by_key"]) => Question::View,
+            ("POST", ["_design", "_auth_keys", "_view", "by_key"]) => Question::View,
             ("GET", [_]) => Question::Document,
             _ => Question::Other,
         };
@@ -116,16 +116,21 @@ impl State {
         if path.starts_with("/_") && !path.contains("_auth_keys") {
             return None;
         }
-        self.asked.lock().unwrap().push((question, target.clone()));
+        // What goes in a body is not written into CouchDB's log.
+        let said = match question {
+            Question::View => format!("{target} {}", String::from_utf8_lossy(&request.body)),
+            _ => target.clone(),
+        };
+        self.asked.lock().unwrap().push((question, said));
         if question == Question::WriteDesign {
             *self.written.lock().unwrap() = String::from_utf8(request.body.clone()).unwrap();
         }
         let instead = Arc::clone(&self.instead.lock().unwrap());
         let scripted = instead(question);
-        scripted.or_else(|| Some(Action::Answer(self.database(&segments, query, question))))
+        scripted.or_else(|| Some(Action::Answer(self.database(&segments, &request.body, question))))
     }
 
-    fn database(&self, segments: &[&str], query: &str, question: Question) -> Vec<u8> {
+    fn database(&self, segments: &[&str], body: &[u8], question: Question) -> Vec<u8> {
         let missing = || answer("404 Object Not Found", b"{\"error\":\"not_found\"}");
         if segments[0] != "keys" {
             return missing();
@@ -135,8 +140,8 @@ impl State {
             Question::Design | Question::Other => None,
             Question::WriteDesign => Some(json!({ "ok": true })),
             Question::View => {
-                let key = query.split('&').find_map(|pair| pair.strip_prefix("key=")).unwrap();
-                let key: Value = serde_json::from_str(&decode(key)).unwrap();
+                let asked: Value = serde_json::from_slice(body).unwrap();
+                let key = asked["keys"][0].clone();
                 let mut rows = Vec::new();
                 for document in documents.iter() {
                     let keys = document["auth_keys"].as_array().into_iter().flatten();

@@ -6,7 +6,11 @@ use super::{
     AMBIGUOUS, INVALID,
     own::Own,
     played::{Played, Question},
-    support::recorder::{Action, ok},
+    support::{
+        basic,
+        oauth::encode,
+        recorder::{Action, ok},
+    },
 };
 
 /// Pairs that ICU's collation does not tell apart, or hardly.
@@ -84,8 +88,6 @@ fn a_view_says_where_a_key_may_be_and_the_document_whether_it_is() {
         ("of a design document", vec![("_design/holder", "k")], None),
         ("with another key", vec![("holder", "K")], None),
         ("of an id that must be encoded", vec![("a/b?c", "k")], Some("a/b?c")),
-        // As many as are read: more of the same name may be behind them.
-        ("full of what is like it", vec![("holder", "K"); 10], Some("holder")),
     ] {
         let played = Played::holding(documents.clone());
         let answer = rows(&found);
@@ -104,9 +106,9 @@ fn a_view_says_where_a_key_may_be_and_the_document_whether_it_is() {
         assert_eq!(arrived[0].all("x-auth-couchdb-roles"), [role.as_bytes()], "{what}");
         assert_eq!(arrived[0].all("x-auth-couchdb-username"), [b"keys,k"], "{what}");
     }
-    let (mut full, ambiguous) = (vec![("like", "K"); 9], vec![("holder", "k"), ("like", "k")]);
-    full.push(("holder", "K"));
-    for found in [full, ambiguous] {
+    // As many as are read: more of the same name may be behind them.
+    let (like, mine) = (vec![("like", "K"); 10], vec![("holder", "k"); 10]);
+    for found in [like, mine, vec![("holder", "k"), ("like", "k")]] {
         let played = Played::holding(documents.clone());
         let answer = rows(&found);
         played.instead(move |question| {
@@ -115,4 +117,25 @@ fn a_view_says_where_a_key_may_be_and_the_document_whether_it_is() {
         let reply = played.gate("").get("/db", &[("X-Auth-Key", "keys,k")]).expect(401);
         assert_eq!(reply.json()["reason"], AMBIGUOUS, "{found:?}");
     }
+}
+
+/// Whoever may write in a database could otherwise become a user whose name begins with its name.
+#[test]
+fn a_users_name_is_no_keys_name() {
+    let own = Own::start("");
+    own.keys("holder", &json!([{ "id": "k", "roles": ["dev"] }]));
+    assert_eq!(own.says("k"), json!(["dev"]));
+    let name = format!("{},k", own.db);
+    let user = format!("/_users/org.couchdb.user:{}", encode(&name));
+    let document = json!({ "name": name, "type": "user", "roles": [], "password": "apple" });
+    own.couch.put(&user, &document);
+    own.becomes("k", &json!("The key's name is a user's."));
+    // The user is who he was.
+    let authorization = basic(&name, "apple");
+    let session = own.gate.get("/_session", &[("Authorization", &authorization)]).expect(200);
+    assert_eq!(session.json()["userCtx"], json!({ "name": name, "roles": [] }));
+    let rev = own.couch.request("GET", &user, &[], b"").expect(200).json();
+    let rev = rev["_rev"].as_str().unwrap();
+    own.couch.request("DELETE", &format!("{user}?rev={rev}"), &[], b"").expect(200);
+    own.becomes("k", &json!(["dev"]));
 }

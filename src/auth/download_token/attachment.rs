@@ -21,7 +21,10 @@ impl AttachmentPath {
     /// could read as another path.
     #[must_use]
     pub fn new(db: &str, doc: &str, attachment: &str) -> Option<Self> {
-        let is_path = is_database_name(db) && is_plain(doc) && is_plain(attachment);
+        let is_path = is_database_name(db)
+            && is_plain(doc)
+            && is_plain(attachment)
+            && ![db, doc].iter().any(|name| name.contains("/_"));
         is_path.then(|| Self {
             db: db.to_owned(),
             doc: doc.to_owned(),
@@ -110,6 +113,10 @@ mod tests {
             ("/db/_design/d/a", None),
             ("/db/%5Flocal%2Fd/a", None),
             ("/db/doc/_a", None),
+            ("/db/doc/css/_a", Some("/db/doc/css%2F_a")),
+            ("/a%2F_design%2Fd/_show/a", None),
+            ("/a%2F_design/d/a", None),
+            ("/db/d%2F_show/a", None),
             ("/db/doc/..", None),
             ("/db/%2e%2e/_all_dbs", None),
             ("/db/doc/a%2F..%2F..%2Fdoc2", None),

@@ -68,7 +68,7 @@ impl DownloadTokenHandler {
         match AttachmentPath::of(target) {
             Some(path) if self.databases.contains(path.db()) => {
                 // Boxed: few requests have a token, but the futures of all would hold this.
-                Box::pin(self.open(&path, token)).await
+                Box::pin(self.open(&path, token.as_bytes())).await
             }
             _ => Ok(Outcome::NotMine),
         }
