@@ -9,6 +9,7 @@ use bytes::Bytes;
 use couchgate::{
     config::Config,
     headers::token_for,
+    request_id::RequestId,
     secret::HashAlgorithm,
     upstream::{Upstream, own_request},
     user_ctx::Identity,
@@ -91,11 +92,13 @@ async fn put(upstream: &Upstream, config: &Config, path: &str, body: &Value) -> 
     let mut request = own_request(Method::PUT, uri, body);
     let admin =
         Identity::new(&config.service_user, ["_admin"]).map_err(|e| failed(e.to_string()))?;
+    let id = RequestId::random();
     let headers = request.headers_mut();
+    headers.insert(RequestId::HEADER, id.header().clone());
     headers.insert(header::HOST, upstream.host());
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     config.law.inject(headers, &admin, Some(token(config, &admin)));
-    let response = upstream.send(request).await.map_err(|error| failed(error.to_string()))?;
+    let response = upstream.send(request, &id).await.map_err(|error| failed(error.to_string()))?;
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| failed(error.to_string()))?.to_bytes();
     if head.status.is_success() {
