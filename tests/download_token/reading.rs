@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use super::{MISSING, assert_refused};
@@ -36,7 +37,7 @@ fn many_at_once_have_a_document_read_once() {
         drop(changed.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
         Action::Answer(ok(DOCUMENT))
     });
-    let gate = Gate::start(&upstream.url, "");
+    let gate = Gate::start(&upstream.url, "[download_token]\ncache_ttl = 60\n");
     thread::scope(|scope| {
         for number in 0..MANY {
             let (gate, token) = (&gate, if number % 2 == 0 { "t" } else { "x" });
@@ -58,6 +59,31 @@ fn many_at_once_have_a_document_read_once() {
         gate.get("/db/doc/again?token=t", &[]).expect(200);
     }
     assert_eq!(readings.load(Ordering::SeqCst), 1, "it is remembered");
+}
+
+/// What CouchDB answers after a while may have been wrong for as long.
+#[test]
+fn a_reading_is_believed_from_when_it_began() {
+    const SLOW: Duration = Duration::from_millis(1300);
+    let readings = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&readings);
+    let upstream = upstream(move || {
+        if counted.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Action::Answer(ok(br#"{"_rev":"2-b","download_token":"new"}"#));
+        }
+        thread::sleep(SLOW);
+        Action::Answer(ok(DOCUMENT))
+    });
+    let gate = Gate::start(&upstream.url, "[download_token]\ncache_ttl = 1\n");
+    let ask = || gate.get("/db/doc/a?token=t", &[]).status;
+    thread::scope(|scope| {
+        let first = scope.spawn(ask);
+        eventually("the reading begins", || (readings.load(Ordering::SeqCst) == 1).then_some(()));
+        let second = scope.spawn(ask);
+        assert_eq!(first.join().unwrap(), 200);
+        assert_eq!(second.join().unwrap(), 403, "it waited for what was read before it asked");
+    });
+    assert_eq!(ask(), 403);
 }
 
 /// Whatever couchgate cannot read, nobody is let in, and nobody passes as anonymous.
