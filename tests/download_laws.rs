@@ -193,6 +193,8 @@ fn logs_and_metrics_tell_of_downloads_and_keep_their_tokens() {
         let labels = format!("handler=\"download_token\",status=\"{class}\"");
         assert!((metric(&labels) - count).abs() < 0.5, "{labels}");
     }
+    let answered = gate.metric("couchgate_upstream_seconds_count");
+    assert!((answered - 3.0).abs() < 0.5, "CouchDB answered {answered} times");
     let log = gate.log();
     let unreadable = log.iter().find(|line| line["level"] == "ERROR" && line["db"] == "db");
     assert!(unreadable.is_some(), "{log:?}");

@@ -84,6 +84,8 @@ fn a_reading_is_believed_from_when_it_began() {
         assert_eq!(second.join().unwrap(), 403, "it waited for what was read before it asked");
     });
     assert_eq!(ask(), 403);
+    // Of these seconds none were the attachment's.
+    assert!(gate.metric("couchgate_upstream_seconds_sum") < 1.0);
 }
 
 /// Whatever couchgate cannot read, nobody is let in, and nobody passes as anonymous.
