@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{MISSING, assert_refused};
+use super::{MISSING, WRONG, assert_refused};
 use crate::support::{
     Gate, Recorder, eventually,
     recorder::{Action, answer, ok},
@@ -91,7 +91,6 @@ fn a_reading_is_believed_from_when_it_began() {
 /// Whatever couchgate cannot read, nobody is let in, and nobody passes as anonymous.
 #[test]
 fn a_document_that_cannot_be_read_is_503() {
-    let huge = format!(r#"{{"_rev":"1-a","download_token":"t","x":"{}"}}"#, "x".repeat(9 << 20));
     let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"_rev\":\"1-a\",\"download_to";
     for (what, action) in [
         ("500", Some(answer("500 Internal Server Error", DOCUMENT))),
@@ -109,7 +108,6 @@ fn a_document_that_cannot_be_read_is_503() {
         ("a list", Some(ok(b"[\"t\"]"))),
         ("no revision", Some(ok(br#"{"_id":"doc","download_token":"t"}"#))),
         ("a revision that is no text", Some(ok(br#"{"_rev":1,"download_token":"t"}"#))),
-        ("a huge one", Some(ok(huge.as_bytes()))),
     ] {
         let answers = Arc::new(Mutex::new(action));
         let answered = Arc::clone(&answers);
@@ -135,6 +133,24 @@ fn a_document_that_cannot_be_read_is_503() {
         gate.get("/db/doc/a.bin?token=t", &[]).expect(200);
         assert_eq!(upstream.only().target, b"/db/doc/a.bin?rev=1-a", "{what}");
     }
+}
+
+/// That is no trouble of CouchDB's, and trying again does not help; nor does it cost as much again.
+#[test]
+fn a_document_that_is_too_large_to_be_read_opens_nothing() {
+    let huge = format!(r#"{{"_rev":"1-a","download_token":"t","x":"{}"}}"#, "x".repeat(9 << 20));
+    let readings = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&readings);
+    let upstream = upstream(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Action::AnswerAndClose(ok(huge.as_bytes()))
+    });
+    let gate = Gate::start(&upstream.url, "[download_token]\ncache_ttl = 60\n");
+    for token in ["t", "x", ""] {
+        assert_refused(&gate.get(&format!("/db/doc/a.bin?token={token}"), &[]), 403, WRONG);
+    }
+    assert!(upstream.take().is_empty());
+    assert_eq!(readings.load(Ordering::SeqCst), 1);
 }
 
 #[test]
