@@ -43,7 +43,7 @@ fn a_target_arrives_byte_for_byte() {
         "/db?x=/y/../z?w",
         "/db?a=1&a=2&a",
         "/db?startkey=%22a%22&endkey=%22b+%2B%22",
-        "/db?auth_key=x&token=y&xoauth_token=z&OAUTH_token=z",
+        "/db?auth_keys=x&tokens=y&xoauth_token=z&OAUTH_token=z",
     ] {
         connection.request("GET", target, &[], b"").expect(200);
         let arrived = String::from_utf8(upstream.only().target).unwrap();
@@ -232,7 +232,7 @@ fn a_request_has_an_id() {
 }
 
 fn is_made_up(id: &str) -> bool {
-    id.len() == 10 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    id.len() == 20 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A client that goes away in the middle of a body does not end as a whole request.

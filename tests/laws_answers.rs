@@ -181,6 +181,33 @@ fn a_user_is_whom_couchdb_names_in_its_answer() {
     }
 }
 
+/// CouchDB 3.5.0 does not name `/_session`, nor what is asked of its nodes.
+#[test]
+fn what_couchdb_does_not_name_passes() {
+    let couch = Couch::shared();
+    let gate = Gate::start(&couch.url, &format!("[chttpd_auth]\nsecret = {}\n", couch.secret));
+    let admin = basic(&couch.admin.0, &couch.admin.1);
+    for _ in 0..3 {
+        gate.get("/_all_dbs", &[("Authorization", &admin)]).expect(200);
+        let ready = gate.admin("/readyz");
+        assert_eq!(ready.status, 200, "{}", String::from_utf8_lossy(&ready.body));
+        for (method, target) in [
+            ("GET", "/_membership"),
+            ("GET", "/_utils/"),
+            ("GET", "/favicon.ico"),
+            ("PUT", "/_node/_local/_nodes/nobody"),
+            ("POST", "/_cluster_setup"),
+        ] {
+            let headers = [("Authorization", &*admin), ("Content-Type", "application/json")];
+            let direct = couch.request(method, target, &headers[1..], b"[");
+            // Warm: there is a connection that could be used again.
+            gate.get("/_all_dbs", &[("Authorization", &admin)]).expect(200);
+            let through = gate.request(method, target, &headers, b"[");
+            assert_eq!(through.status, direct.status, "{method} {target}: {through:?}");
+        }
+    }
+}
+
 /// CouchDB 3.5.0 writes a revision into `ETag` as it is, line ends included.
 #[test]
 fn a_revision_does_not_write_a_user_document() {

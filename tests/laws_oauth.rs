@@ -39,7 +39,8 @@ fn a_session_says_how_it_was_authenticated() {
         assert_eq!(session["userCtx"], json!({ "name": "jan", "roles": ["dev"] }));
         assert_eq!(session["info"]["authenticated"], "oauth");
         let handlers = &session["info"]["authentication_handlers"];
-        assert_eq!(*handlers, json!(["oauth", "cookie", "proxy", "default"]));
+        let all = ["oauth", "cookie", "proxy", "authkey", "download_token", "default"];
+        assert_eq!(*handlers, json!(all));
     }
     let head = Request::new("HEAD", "/_session").header();
     let reply = gate.request("HEAD", "/_session", &[("Authorization", &head)], b"").expect(200);

@@ -51,7 +51,7 @@ impl AuthkeyHandler {
             FoundKey::None => return Err(AuthkeyError::Unknown.into()),
             FoundKey::Conflicted => return Err(AuthkeyError::Conflicted.into()),
             FoundKey::Ambiguous => return Err(AuthkeyError::Ambiguous.into()),
-            FoundKey::Users => return Err(AuthkeyError::NameTaken.into()),
+            FoundKey::NameTaken => return Err(AuthkeyError::NameTaken.into()),
         };
         if key.expires.is_some_and(|expires| now().as_secs_f64() > expires) {
             return Err(AuthkeyError::Expired.into());

@@ -36,7 +36,7 @@ pub struct Presented {
     /// Whether the query has parameters of OAuth's.
     pub oauth_in_query: bool,
     /// An auth key, from the query or else from its header. Several headers are joined, as CouchDB
-    /// joins them, and are no key.
+    /// joins them: hardly a key.
     pub auth_key: Option<Secret>,
     /// A download token. Several are an empty one, which no document has.
     pub download_token: Option<Secret>,

@@ -89,8 +89,8 @@ pub(super) async fn ensure(couch: &Couch, db: &str) -> Result<bool, CouchError> 
     Ok(true)
 }
 
-/// The design document with couchgate's view in it; `None` where it is there. What else somebody
-/// has put there stays.
+/// The design document with couchgate's view in it; `None` where it is there. Views that somebody
+/// else has put there stay.
 fn corrected(mut design: Object) -> Result<Option<Object>, CouchError> {
     let (language, view) = (json!("javascript"), json!({ "map": MAP }));
     // A partitioned database's design documents are, too, unless they say no; then one is asked

@@ -5,14 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
-use serde::{Deserialize, de::IgnoredAny};
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     auth_key_view::{Located, ensure, locate},
     client::{CouchError, encode},
     databases::Databases,
+    json::{elements, fields},
     recent::Recent,
     users::Users,
 };
@@ -55,7 +56,7 @@ pub enum FoundKey {
     /// It is in several documents, or several times in one.
     Ambiguous,
     /// A user has this name.
-    Users,
+    NameTaken,
 }
 
 /// The auth keys of the databases that may have some.
@@ -68,12 +69,13 @@ pub struct AuthKeys {
     keys: Recent<FoundKey>,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default)]
-    auth_keys: Vec<Box<RawValue>>,
-    #[serde(default, rename = "_conflicts")]
-    conflicts: Vec<IgnoredAny>,
+impl FoundKey {
+    fn weight(&self) -> usize {
+        let Self::One(key) = self else { return WEIGHT };
+        let roles = key.identity.as_ref().ok().and_then(|identity| identity.roles_header());
+        // The list, and the header.
+        WEIGHT + 2 * roles.map_or(0, HeaderValue::len)
+    }
 }
 
 #[derive(Deserialize)]
@@ -97,7 +99,7 @@ impl AuthKeys {
             users,
             databases,
             views: Recent::new(cache_ttl, CAPACITY, |_| WEIGHT),
-            keys: Recent::new(cache_ttl, CAPACITY, |_| WEIGHT),
+            keys: Recent::new(cache_ttl, CAPACITY, FoundKey::weight),
         }
     }
 
@@ -122,7 +124,7 @@ impl AuthKeys {
         })?;
         // Whoever may write in the database could otherwise become a user of such a name.
         if matches!(found, FoundKey::One(_)) && self.users.find(presented).await?.is_some() {
-            return Ok(FoundKey::Users);
+            return Ok(FoundKey::NameTaken);
         }
         Ok(found)
     }
@@ -208,24 +210,25 @@ fn key_in(
     presented: &str,
     key: &str,
 ) -> Result<Option<FoundKey>, serde_json::Error> {
-    let Document { auth_keys, conflicts } = match serde_json::from_slice(document) {
-        Ok(document) => document,
+    let is_it = |text: &RawValue| {
+        serde_json::from_str::<Named>(text.get()).is_ok_and(|named| named.id == key)
+    };
+    let read = fields(document, ["auth_keys", "_conflicts"]).and_then(|[auth_keys, conflicts]| {
+        let found = auth_keys.map(|keys| elements(keys.get(), is_it)).transpose()?;
+        Ok((found.unwrap_or_default(), conflicts.is_some()))
+    });
+    let (found, conflicted) = match read {
+        Ok(read) => read,
         Err(error) if error.is_data() => return Ok(None),
         // No document at all.
         Err(error) => return Err(error),
     };
-    let is_it = |text: &&RawValue| {
-        serde_json::from_str::<Named>(text.get()).is_ok_and(|named| named.id == key)
+    let text = match &*found {
+        [] => return Ok(Some(FoundKey::None)),
+        _ if conflicted => return Ok(Some(FoundKey::Conflicted)),
+        [text] => text,
+        _ => return Ok(Some(FoundKey::Ambiguous)),
     };
-    let mut found = auth_keys.iter().map(AsRef::as_ref).filter(is_it);
-    let (text, second) = (found.next(), found.next());
-    let Some(text) = text else { return Ok(Some(FoundKey::None)) };
-    if !conflicts.is_empty() {
-        return Ok(Some(FoundKey::Conflicted));
-    }
-    if second.is_some() {
-        return Ok(Some(FoundKey::Ambiguous));
-    }
     let Ok(Key { roles, expires }) = serde_json::from_str(text.get()) else { return Ok(None) };
     let identity = Identity::new(presented, roles).map(Arc::new);
     Ok(Some(FoundKey::One(Arc::new(AuthKey { identity, expires }))))

@@ -1,7 +1,7 @@
 //! Requests of couchgate's own.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::{PercentEncode, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::{
     headers::{HeaderLaw, token_for},
@@ -68,8 +68,8 @@ pub enum CouchError {
     #[error(transparent)]
     Shared(Arc<CouchError>),
     /// It may have been forged by whoever wrote a document.
-    #[error("CouchDB's answer does not name the request")]
-    NotItsAnswer,
+    #[error("CouchDB's answer, {0}, does not name the request")]
+    NotItsAnswer(StatusCode),
     /// The answer is larger than any that couchgate reads.
     #[error("CouchDB's answer is larger than {MAX_ANSWER} bytes")]
     TooLarge,
@@ -105,7 +105,7 @@ pub struct Couch {
     law: HeaderLaw,
     service_user: Arc<Identity>,
     token: HeaderValue,
-    asked_for_names: OnceCell<()>,
+    asked_for_names: OnceLock<()>,
     readings: Semaphore,
 }
 
@@ -127,7 +127,7 @@ impl Couch {
             law,
             service_user,
             token,
-            asked_for_names: OnceCell::new(),
+            asked_for_names: OnceLock::new(),
             readings: Semaphore::new(MAX_READINGS),
         })
     }
@@ -225,9 +225,39 @@ impl Couch {
 
     async fn send(
         &self,
-        mut request: Request<RequestBody>,
+        request: Request<RequestBody>,
         user: Option<(&Identity, Option<&HeaderValue>)>,
     ) -> Result<Response<UpstreamBody>, CouchError> {
+        // Its answer has nothing in it that a document's author chose, and CouchDB does not name it.
+        let is_session = request.uri().path() == "/_session";
+        let (answer, is_named) = self.exchange(request, user).await?;
+        if !is_named && !is_session && self.names_requests().await? {
+            return Err(CouchError::NotItsAnswer(answer.status()));
+        }
+        Ok(answer)
+    }
+
+    /// Whether CouchDB names requests in its answers: asked where nothing has shown it yet, by a
+    /// question whose answer has nothing in its head that a document's author chose.
+    async fn names_requests(&self) -> Result<bool, CouchError> {
+        if !self.upstream.names_requests() && self.asked_for_names.get().is_none() {
+            let request = request(Method::GET, "/_node/_local/_config/admins", None)?;
+            let own = Some((&*self.service_user, Some(&self.token)));
+            let (answer, _) = self.exchange(request, own).await?;
+            // A server in between may have answered for CouchDB.
+            if answer.status().is_success() {
+                self.asked_for_names.get_or_init(|| ());
+            }
+        }
+        Ok(self.upstream.names_requests())
+    }
+
+    /// An answer, and whether it names its request.
+    async fn exchange(
+        &self,
+        mut request: Request<RequestBody>,
+        user: Option<(&Identity, Option<&HeaderValue>)>,
+    ) -> Result<(Response<UpstreamBody>, bool), CouchError> {
         let id = RequestId::random();
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.upstream.host());
@@ -236,29 +266,8 @@ impl Couch {
             self.law.inject(headers, identity, token.cloned());
         }
         let answer = self.upstream.send(request, &id).await?;
-        if !id.is_named_in(answer.headers()) && self.names_requests().await? {
-            return Err(CouchError::NotItsAnswer);
-        }
-        Ok(answer)
-    }
-
-    /// Whether CouchDB names requests in its answers; asked once, where nothing has shown it yet, by
-    /// a question whose answer has nothing in it that a document's author chose.
-    async fn names_requests(&self) -> Result<bool, CouchError> {
-        let ask = async {
-            if self.upstream.names_requests() {
-                return Ok(());
-            }
-            let (id, mut request) = (RequestId::random(), request(Method::GET, "/_session", None)?);
-            let headers = request.headers_mut();
-            headers.insert(header::HOST, self.upstream.host());
-            headers.insert(RequestId::HEADER, id.header().clone());
-            self.law.inject(headers, &self.service_user, Some(self.token.clone()));
-            self.upstream.send(request, &id).await?;
-            Ok::<_, CouchError>(())
-        };
-        self.asked_for_names.get_or_try_init(|| ask).await?;
-        Ok(self.upstream.names_requests())
+        let is_named = id.is_random() && id.is_named_in(answer.headers());
+        Ok((answer, is_named))
     }
 }
 

@@ -1,8 +1,6 @@
 //! Documents whose attachments a token opens.
 
 use std::{
-    borrow::Cow,
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{
     client::{Couch, CouchError, encode},
+    json::fields,
     recent::Recent,
 };
 use crate::{
@@ -79,7 +78,9 @@ impl DownloadTokens {
         Ok(Self {
             couch,
             key_name,
-            documents: Recent::new(cache_ttl, CAPACITY, |_| WEIGHT),
+            documents: Recent::new(cache_ttl, CAPACITY, |document: &Option<Arc<TokenDocument>>| {
+                WEIGHT + document.as_ref().map_or(0, |document| document.rev.len())
+            }),
             digest_key: Secret::random()?,
         })
     }
@@ -105,12 +106,13 @@ impl DownloadTokens {
     }
 
     async fn read(&self, path: &str) -> Result<(Instant, Option<Arc<TokenDocument>>), CouchError> {
+        let began = Instant::now();
         let (read_at, reply) = match self.couch.get_in_turn(path).await {
             Ok(read) => read,
             // Remembered, for it is much to read for nothing.
             Err(CouchError::TooLarge) => {
                 tracing::warn!(path, "the document is too large for a download token");
-                return Ok((Instant::now(), Some(self.document(String::new(), None))));
+                return Ok((began, Some(self.document(String::new(), None))));
             }
             Err(error) => return Err(error),
         };
@@ -119,9 +121,7 @@ impl DownloadTokens {
             StatusCode::NOT_FOUND => return Ok((read_at, None)),
             status => return Err(CouchError::Status(status)),
         }
-        let fields: Fields<'_> = serde_json::from_slice(&reply.body)?;
-        let rev = serde_json::from_str(fields.get("_rev").map_or("", |rev| rev.get()))?;
-        let token = field(fields, &self.key_name).filter(|token| !token.is_empty());
+        let (rev, token) = rev_and_token(&reply.body, &self.key_name)?;
         Ok((read_at, Some(self.document(rev, token))))
     }
 
@@ -131,17 +131,25 @@ impl DownloadTokens {
     }
 }
 
-/// An object's fields, none of which is looked into.
-type Fields<'a> = HashMap<Cow<'a, str>, &'a RawValue>;
+/// A document's revision, and the text in the field that holds its token, if it is one.
+fn rev_and_token(
+    document: &[u8],
+    key_name: &[String],
+) -> Result<(String, Option<String>), serde_json::Error> {
+    let Some((first, rest)) = key_name.split_first() else { return Ok((String::new(), None)) };
+    let [rev, token] = fields(document, ["_rev", first])?;
+    let token = token.and_then(|token| text_in(token, rest)).filter(|token| !token.is_empty());
+    Ok((serde_json::from_str(rev.map_or("", RawValue::get))?, token))
+}
 
 /// The text in a field; none where it is something else, or there is no such field.
-fn field(mut object: Fields<'_>, path: &[String]) -> Option<String> {
-    let (name, parents) = path.split_last()?;
-    for parent in parents {
-        let text = object.get(parent.as_str())?.get();
-        object = serde_json::from_str(text).ok()?;
+fn text_in(value: &RawValue, path: &[String]) -> Option<String> {
+    let mut value = value;
+    for name in path {
+        let [inner] = fields(value.get().as_bytes(), [name]).ok()?;
+        value = inner?;
     }
-    serde_json::from_str(object.get(name.as_str())?.get()).ok()
+    serde_json::from_str(value.get()).ok()
 }
 
 #[cfg(test)]
@@ -150,8 +158,8 @@ mod tests {
 
     #[test]
     fn dots_reach_into_objects() {
-        let document = r#"{"_rev": "1-x", "t": "top", "a": {"b": {"t": "deep"}, "n": 5, "l": ["t"]},
-            "a.b.t": "dotted", "e": "", "z": null}"#;
+        let document = r#"{"t": "top", "a": {"b": {"t": "deep"}, "n": 5, "l": ["t"]}, "_rev": "1-x",
+            "a.b.t": "dotted", "e": "", "z": null, "d": {"t": "once", "t": "twice"}}"#;
         for (path, expected) in [
             ("t", Some("top")),
             ("a.b.t", Some("deep")),
@@ -161,12 +169,14 @@ mod tests {
             ("a.l.0", None),
             ("t.length", None),
             ("z", None),
-            ("e", Some("")),
+            ("e", None),
             ("missing.t", None),
+            ("d.t", None),
+            ("_rev.x", None),
         ] {
             let path: Vec<String> = path.split('.').map(str::to_owned).collect();
-            let found = field(serde_json::from_str(document).unwrap(), &path);
-            assert_eq!(found.as_deref(), expected, "{path:?}");
+            let (rev, token) = rev_and_token(document.as_bytes(), &path).unwrap();
+            assert_eq!((&*rev, token.as_deref()), ("1-x", expected), "{path:?}");
         }
     }
 }

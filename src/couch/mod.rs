@@ -12,6 +12,7 @@ mod client;
 mod databases;
 mod download_tokens;
 mod feed;
+mod json;
 mod oauth_documents;
 mod oauth_rows;
 mod oauth_view;

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use super::{
     body::{RequestBody, UpstreamBody},
     connect::{ConnectError, Stream},
-    naming::Naming,
+    naming::Expected,
     pool::Pool,
 };
 use crate::client_body::timed_out;
@@ -76,7 +76,7 @@ impl Connection {
     pub(super) async fn exchange(
         mut self: Box<Self>,
         request: Request<RequestBody>,
-        naming: Naming<'_>,
+        expected: Expected<'_>,
     ) -> Result<Response<UpstreamBody>, Failure> {
         let mut response = pin!(self.sender.try_send_request(request));
         let result = poll_fn(|cx| {
@@ -90,7 +90,7 @@ impl Connection {
         match result {
             Ok(response) => {
                 let (head, incoming) = response.into_parts();
-                self.in_step = naming.judge(&head.headers, self.reused)?;
+                self.in_step = expected.judge(&head.headers, self.reused)?;
                 Ok(Response::from_parts(head, UpstreamBody::new(incoming, self)))
             }
             Err(mut failure) => Err(match failure.take_message() {

@@ -22,11 +22,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use metrics::{Counter, counter};
 
-use crate::{request_id::RequestId, target::Target};
+use crate::request_id::RequestId;
 pub use body::{RequestBody, UpstreamBody};
 pub use connect::{InvalidNode, Node, Scheme, TlsFiles, tls_client};
 use connection::{Connection, Failure};
-use naming::{Namer, Naming};
+use naming::{Expected, NamesRequests};
 use pool::Pool;
 
 /// What `[couchgate]` and `[upstream_ssl]` say about the way to CouchDB.
@@ -64,7 +64,7 @@ pub enum SendError {
 pub struct Upstream {
     pools: Vec<Arc<Pool>>,
     turn: AtomicUsize,
-    namer: Namer,
+    names_requests: NamesRequests,
     resent: Counter,
 }
 
@@ -76,7 +76,7 @@ impl Upstream {
         Self {
             pools: settings.nodes.iter().map(pool).collect(),
             turn: 0.into(),
-            namer: Namer::default(),
+            names_requests: NamesRequests::default(),
             resent: counter!("couchgate_upstream_resent_total"),
         }
     }
@@ -94,7 +94,7 @@ impl Upstream {
     /// is believed only where it can be no other's.
     #[must_use]
     pub fn names_requests(&self) -> bool {
-        self.namer.names()
+        self.names_requests.is_known()
     }
 
     /// Sends a request and waits for the head of its response.
@@ -114,13 +114,13 @@ impl Upstream {
         mut request: Request<RequestBody>,
         id: &RequestId,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        let runs_function = runs_design_function(&request);
-        let naming = Naming { namer: &self.namer, id, runs_function };
-        let mut replay = if runs_function { Replay::Impossible } else { replayable(&request) };
+        let expected = Expected::of(&request, id, &self.names_requests);
+        let mut replay =
+            if expected.runs_function() { Replay::Impossible } else { replayable(&request) };
         loop {
-            let connection = self.checkout(replay.is_spent() || naming.wants_fresh()).await?;
+            let connection = self.checkout(replay.is_spent() || expected.wants_fresh()).await?;
             let reused = connection.is_reused();
-            match connection.exchange(request, naming).await {
+            match connection.exchange(request, expected).await {
                 Ok(response) => return Ok(response),
                 Err(Failure::Unsent(unsent)) if reused => request = *unsent,
                 Err(Failure::NoResponse | Failure::NotItsAnswer) if reused => match replay.take() {
@@ -159,11 +159,6 @@ enum Replay {
     Head(Box<Request<()>>),
     Impossible,
     Spent,
-}
-
-fn runs_design_function<B>(request: &Request<B>) -> bool {
-    let target = request.uri().path_and_query();
-    target.is_none_or(|target| Target::new(target.clone()).runs_design_function())
 }
 
 fn replayable(request: &Request<RequestBody>) -> Replay {

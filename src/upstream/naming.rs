@@ -3,39 +3,59 @@
 //! CouchDB 3.5.0 writes what a document's author chose into the head of an answer as it is: the
 //! type of an attachment, a revision in an `ETag`. With line ends in it the head is another, the
 //! body too, and what is left of it stands on the connection as if it were the next answer. But
-//! CouchDB also writes the request's id there (`X-Couch-Request-ID`), which nobody knew when the
-//! document was written.
+//! CouchDB also writes the request's id there (`X-Couch-Request-ID`), behind the others, for its
+//! heads are sorted; and nobody knew it when the document was written.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, Request, header};
 
 use super::connection::Failure;
-use crate::request_id::RequestId;
+use crate::{request_id::RequestId, target::Target};
 
-/// Whether the upstream names requests: CouchDB does since 2.0.
+/// Whether the upstream names requests in its answers: CouchDB does since 2.0, all nodes or none.
 #[derive(Debug, Default)]
-pub(super) struct Namer(AtomicBool);
+pub(super) struct NamesRequests(AtomicBool);
 
-impl Namer {
-    pub(super) fn names(&self) -> bool {
+impl NamesRequests {
+    pub(super) fn is_known(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// What an answer must say.
 #[derive(Clone, Copy)]
-pub(super) struct Naming<'a> {
-    pub(super) namer: &'a Namer,
-    pub(super) id: &'a RequestId,
-    /// A design document's function answers, which is told the id.
-    pub(super) runs_function: bool,
+pub(super) struct Expected<'a> {
+    names_requests: &'a NamesRequests,
+    id: &'a RequestId,
+    /// A design document's function answers. It is told the id, so it could leave a part of a head
+    /// on the connection that the next answer, with the right id, completes. Such a connection is
+    /// never used again.
+    runs_function: bool,
+    /// CouchDB 3.5.0 does not name these requests, or may not; and they are not sent again.
+    is_unnamed: bool,
 }
 
-impl Naming<'_> {
-    /// An id of the client's own may be known to others, and proves nothing.
+impl<'a> Expected<'a> {
+    pub(super) fn of<B>(
+        request: &Request<B>,
+        id: &'a RequestId,
+        names_requests: &'a NamesRequests,
+    ) -> Self {
+        let target = request.uri().path_and_query().map(|target| Target::new(target.clone()));
+        let is_unnamed = target.as_ref().is_some_and(|target| is_unnamed(request.method(), target));
+        let runs_function = target.is_none_or(|target| target.runs_design_function());
+        Self { names_requests, id, runs_function, is_unnamed }
+    }
+
+    pub(super) fn runs_function(self) -> bool {
+        self.runs_function
+    }
+
+    /// An answer without a name cannot be told from what another left on a connection; and an id
+    /// of the client's own may be known to others, and proves nothing.
     pub(super) fn wants_fresh(self) -> bool {
-        self.namer.names() && !self.id.is_random()
+        self.names_requests.is_known() && (self.is_unnamed || !self.id.is_random())
     }
 
     /// Whether another request may follow on the connection, after an answer with this head; a
@@ -47,16 +67,26 @@ impl Naming<'_> {
             return Err(Failure::Broken);
         }
         let named = self.id.is_named_in(head);
-        if named && !self.namer.names() {
-            self.namer.0.store(true, Ordering::Relaxed);
+        if named && !self.names_requests.is_known() {
+            self.names_requests.0.store(true, Ordering::Relaxed);
         }
-        if !self.namer.names() {
+        if !self.names_requests.is_known() {
             return Ok(true);
         }
-        // Some of CouchDB's own answers do not name the request: Fauxton's files, mochiweb's errors.
         if reused && !named {
             return Err(Failure::NotItsAnswer);
         }
         Ok(named && self.id.is_random() && !self.runs_function)
+    }
+}
+
+/// What the older of CouchDB's two HTTP layers answers (CouchDB 3.5, `couch_httpd`): files, and what
+/// is asked of a node. Where that is safe and rare, it is simply sent again.
+fn is_unnamed(method: &Method, target: &Target) -> bool {
+    let Some(first) = target.segments().next() else { return false };
+    match &*first {
+        b"_membership" | b"_session" | b"_utils" | b"favicon.ico" => true,
+        b"_cluster_setup" | b"_node" => !matches!(*method, Method::GET | Method::HEAD),
+        _ => false,
     }
 }

@@ -102,7 +102,8 @@ async function couchdb(config) {
 function requestId(req, res, next) {
   const sent = req.get('X-Couch-Request-ID') ?? '';
   const id = /^[\w-]{1,36}$/.test(sent) ? sent : randomUUID().slice(0, 8);
-  res.set('X-Couch-Request-ID', id);
+  // But not there.
+  if (req.path !== '/_session') res.set('X-Couch-Request-ID', id);
   next();
 }
 

@@ -221,7 +221,9 @@ impl State {
             return scripted;
         }
         let mut answer = self.usual(request)?;
-        if self.names_own.load(Ordering::SeqCst) {
+        // CouchDB does not name this one.
+        let is_session = request.target.starts_with(b"/_session");
+        if self.names_own.load(Ordering::SeqCst) && !is_session {
             let end = answer.windows(2).position(|end| end == b"\r\n")?;
             answer.splice(end..end, format!("\r\n{}", name_of(request)).into_bytes());
         }

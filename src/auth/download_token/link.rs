@@ -112,12 +112,13 @@ impl SigningKeys {
 
     /// Whether a link's token opens an attachment at `now`, in seconds since 1970.
     #[must_use]
-    pub fn hold(&self, token: &[u8], path: &AttachmentPath, now: u64) -> bool {
+    pub fn opens(&self, token: &[u8], path: &AttachmentPath, now: u64) -> bool {
         self.signed_until(token, path).is_some_and(|expires| now < expires)
     }
 
     fn signed_until(&self, token: &[u8], path: &AttachmentPath) -> Option<u64> {
-        let mut parts = str::from_utf8(token).ok()?.strip_prefix(SCHEME)?.split('.').skip(1);
+        let mut parts =
+            str::from_utf8(token).ok()?.strip_prefix(SCHEME)?.strip_prefix('.')?.split('.');
         let (id, expires, signature) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() || !expires.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
@@ -155,16 +156,16 @@ mod tests {
         let signing = keys(&[&new, &old]);
         let photo = path("photos", "p1", "a/front.jpg");
         let token = signing.iter().nth(1).unwrap().sign(&photo, 1000);
-        assert!(signing.hold(token.as_bytes(), &photo, 999));
-        assert!(!signing.hold(token.as_bytes(), &photo, 1000));
-        assert!(!keys(&[&new]).hold(token.as_bytes(), &photo, 999));
+        assert!(signing.opens(token.as_bytes(), &photo, 999));
+        assert!(!signing.opens(token.as_bytes(), &photo, 1000));
+        assert!(!keys(&[&new]).opens(token.as_bytes(), &photo, 999));
         for other in [
             path("photo", "sp1", "a/front.jpg"),
             path("photos", "p2", "a/front.jpg"),
             path("photos", "p1/a", "front.jpg"),
             path("photos", "p1", "a/front.jp"),
         ] {
-            assert!(!signing.hold(token.as_bytes(), &other, 999), "{other:?}");
+            assert!(!signing.opens(token.as_bytes(), &other, 999), "{other:?}");
         }
     }
 
@@ -178,10 +179,11 @@ mod tests {
                 let mut changed = token.clone().into_bytes();
                 changed[at] = byte;
                 let same = changed == token.as_bytes();
-                assert_eq!(signing.hold(&changed, &photo, 0), same, "{at} {byte}");
+                assert_eq!(signing.opens(&changed, &photo, 0), same, "{at} {byte}");
             }
         }
         for changed in [
+            token.replace("couchgate1.", "couchgate1x."),
             token.replace(".k.", ".kk."),
             token.replace(".1000.", ".01000."),
             token.replace(".1000.", ".+1000."),
@@ -193,14 +195,14 @@ mod tests {
             "couchgate1.".to_owned(),
             "couchgate1...".to_owned(),
         ] {
-            assert!(!signing.hold(changed.as_bytes(), &photo, 0), "{changed}");
+            assert!(!signing.opens(changed.as_bytes(), &photo, 0), "{changed}");
         }
         // Nor does a time that is not in digits, whoever signed it.
         let key = signing.iter().next().unwrap();
         for (expires, holds) in [("1000", true), ("+1000", false), ("1000 ", false), ("", false)] {
             let signature = BASE64_URL_SAFE_NO_PAD.encode(key.mac(&photo, expires).as_bytes());
             let token = format!("couchgate1.k.{expires}.{signature}");
-            assert_eq!(signing.hold(token.as_bytes(), &photo, 0), holds, "{expires:?}");
+            assert_eq!(signing.opens(token.as_bytes(), &photo, 0), holds, "{expires:?}");
         }
     }
 

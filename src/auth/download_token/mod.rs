@@ -77,7 +77,7 @@ impl DownloadTokenHandler {
     async fn open(&self, path: &AttachmentPath, token: &[u8]) -> Result<Outcome, Error> {
         let target = if link::is_link(token) {
             // Before CouchDB is asked anything: a link that does not hold says nothing about it.
-            if !self.signing_keys.hold(token, path, now().as_secs()) {
+            if !self.signing_keys.opens(token, path, now().as_secs()) {
                 return Err(Error::WrongDownloadToken);
             }
             path.target(None)
