@@ -62,12 +62,14 @@ pub struct UserCtx {
 }
 
 impl UserCtx {
-    /// The user's name as a log may show it: an auth key is the name of whoever has it.
+    /// The user's name as a log may show it: an auth key is the name of whoever has it, and a
+    /// download makes nobody somebody.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {
         let name = self.identity.name();
         match (self.handler, name.split_once(',')) {
             (HandlerName::Authkey, Some((db, _))) => format!("{db},...").into(),
+            (HandlerName::DownloadToken, _) => "-".into(),
             _ => name.into(),
         }
     }

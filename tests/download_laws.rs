@@ -184,7 +184,7 @@ fn logs_and_metrics_tell_of_downloads_and_keep_their_tokens() {
     };
     let open = line("/db/doc/open");
     assert_eq!(open["handler"], "download_token", "{open}");
-    assert_eq!((&open["user"], &open["status"]), (&"couchgate".into(), &200.into()), "{open}");
+    assert_eq!((&open["user"], &open["status"]), (&"-".into(), &200.into()), "{open}");
     let wrong = line("/db/doc/wrong");
     assert_eq!((&wrong["handler"], &wrong["status"]), (&"-".into(), &403.into()), "{wrong}");
     line("/db");

@@ -199,11 +199,12 @@ fn what_couchdb_does_not_name_passes() {
             ("POST", "/_cluster_setup"),
         ] {
             let headers = [("Authorization", &*admin), ("Content-Type", "application/json")];
-            let direct = couch.request(method, target, &headers[1..], b"[");
             // Warm: there is a connection that could be used again.
             gate.get("/_all_dbs", &[("Authorization", &admin)]).expect(200);
-            let through = gate.request(method, target, &headers, b"[");
-            assert_eq!(through.status, direct.status, "{method} {target}: {through:?}");
+            // The older layer has handlers of its own, and may not know who is asking.
+            let reply = gate.request(method, target, &headers, b"[");
+            assert!(!matches!(reply.status, 502 | 503), "{method} {target}: {reply:?}");
+            assert_ne!(reply.header("server"), Some("couchgate"), "{method} {target}: {reply:?}");
         }
     }
 }

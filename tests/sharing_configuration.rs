@@ -122,6 +122,8 @@ fn what_opens_nothing_or_too_much_is_doubtful() {
         "[download_token] has no effect: authentication_handlers lacks download_token";
     let no_keys = "[couch_authkey] databases names none: authkey lets nobody in";
     let no_tokens = "[download_token] databases names none: download_token lets nobody in";
+    let anywhere = "[download_token] databases is not set: strangers can find out of every database \
+                    which documents there are";
     let any_role =
         "whoever may write a document in any database can give himself any role by a key in it";
     let an_admin = "whoever may write a document in one of the databases with auth keys can make \
@@ -129,8 +131,10 @@ fn what_opens_nothing_or_too_much_is_doubtful() {
     let signing = format!("[download_token]\nsigning_keys = {KEY}\n");
     for (handlers, ini, expected) in [
         ("default", "", &[][..]),
-        ("download_token", "", &[]),
-        ("download_token", &signing, &[]),
+        ("download_token", "[download_token]\ndatabases = a, b\n", &[]),
+        ("download_token", "", &[anywhere.to_owned()]),
+        ("download_token", &signing, &[anywhere.to_owned()]),
+        ("download_token", "[download_token]\ndatabases =\n", &[anywhere.to_owned()]),
         (BOTH, "[couch_authkey]\ndatabases = a\n[download_token]\ndatabases = *\n", &[]),
         // Without the handler.
         (
@@ -241,6 +245,11 @@ fn a_fault_is_one_line_that_names_its_place() {
                 "auth_key_param: what begins with oauth_ is OAuth's",
             ),
             ("[download_token]\nparam = oauth_x", "param: what begins with oauth_ is OAuth's"),
+            ("[download_token]\nparam = rev", "param: rev is a parameter of CouchDB's"),
+            (
+                "[couch_authkey]\nauth_key_param = key",
+                "auth_key_param: key is a parameter of CouchDB's",
+            ),
             (
                 "[download_token]\nkey_name = .",
                 "key_name: expected a field's name, or names with dots",
@@ -383,6 +392,9 @@ fn a_signing_key_has_an_id_of_its_own_and_a_long_secret() {
     ] {
         are_faults(&place, &[(&format!("[download_token]\nsigning_keys = {keys}"), expected)]);
     }
+    fs::write(place.path().join("good"), KEY).unwrap();
+    let both = format!("[download_token]\nsigning_keys = {KEY}\nsigning_keys_file = good");
+    are_faults(&place, &[(&both, "signing_keys and signing_keys_file are both set")]);
     for (file, expected) in [
         ("none", "signing_keys_file: cannot read none: No such file or directory (os error 2)"),
         (".", "signing_keys_file: cannot read .: Is a directory (os error 21)"),

@@ -22,6 +22,26 @@ use crate::{
 const AUTHKEY: Sections = &["couch_authkey"];
 const DOWNLOAD: Sections = &["download_token"];
 
+/// What CouchDB is asked with most; a credential's parameter never reaches it.
+const OF_COUCHDB: [&str; 16] = [
+    "attachments",
+    "conflicts",
+    "descending",
+    "endkey",
+    "feed",
+    "filter",
+    "group",
+    "include_docs",
+    "key",
+    "keys",
+    "limit",
+    "open_revs",
+    "rev",
+    "since",
+    "skip",
+    "startkey",
+];
+
 /// What is read seldom enough, in seconds.
 const MAX_TTL: u32 = 3600;
 
@@ -50,6 +70,10 @@ fn param(fields: &mut Fields<'_>, sections: Sections, key: &str, default: &str) 
     let Some(entry) = fields.entry(sections, key) else { return default.to_owned() };
     if is_protocol(entry.value.as_bytes()) {
         fields.fault_at(entry, &format!("{key}: what begins with oauth_ is OAuth's"));
+    }
+    if OF_COUCHDB.contains(&&*entry.value) {
+        let message = format!("{key}: {} is a parameter of CouchDB's", entry.value);
+        fields.fault_at(entry, &message);
     }
     entry.value.clone()
 }
@@ -120,8 +144,13 @@ fn databases(
 }
 
 fn signing_keys(fields: &mut Fields<'_>) -> SigningKeys {
-    let entry = fields.entry(DOWNLOAD, "signing_keys_file");
-    let entry = entry.or_else(|| fields.entry(DOWNLOAD, "signing_keys"));
+    let (inline, file) =
+        (fields.entry(DOWNLOAD, "signing_keys"), fields.entry(DOWNLOAD, "signing_keys_file"));
+    if let (Some(inline), Some(_)) = (inline, file) {
+        // Links that those left out have signed would be dead.
+        fields.fault_at(inline, "signing_keys and signing_keys_file are both set");
+    }
+    let entry = file.or(inline);
     let mut keys: Vec<SigningKey> = Vec::new();
     for secret in fields.secrets(DOWNLOAD, "signing_keys") {
         // From a file or the ini, both of which are text.
@@ -166,6 +195,16 @@ pub(super) fn doubts(
         } else if matches!(databases, Databases::Only(names) if names.is_empty()) {
             doubt(first, format!("[{section}] databases names none: {name} lets nobody in"));
         }
+    }
+    if handlers.contains(&HandlerName::DownloadToken)
+        && fields.entry(DOWNLOAD, "databases").is_none()
+    {
+        doubt(
+            None,
+            "[download_token] databases is not set: strangers can find out of every database which \
+             documents there are"
+                .to_owned(),
+        );
     }
     if !handlers.contains(&HandlerName::Authkey) {
         return doubts;

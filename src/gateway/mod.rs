@@ -84,7 +84,10 @@ impl Gateway {
         let wanted = request.headers().get("x-couchdb-www-authenticate").cloned();
         let mut response = match self.serve(request, &request_id, peer, flaw, record).await {
             Ok(response) => response,
-            Err(Refusal { error, close }) => self.refuse(&error, wanted, close),
+            Err(Refusal { error, close }) => {
+                record.refused(&error);
+                self.refuse(&error, wanted, close)
+            }
         };
         response.headers_mut().entry(RequestId::HEADER).or_insert(request_id.header().clone());
         response

@@ -31,6 +31,8 @@ pub struct Record {
     request_id: Option<RequestId>,
     client: Option<IpAddr>,
     user: Option<UserCtx>,
+    /// Why couchgate itself refuses.
+    reason: Option<String>,
     status: Option<StatusCode>,
     bytes: u64,
     complete: bool,
@@ -51,6 +53,7 @@ impl Record {
             request_id: None,
             client: None,
             user: None,
+            reason: None,
             status: None,
             bytes: 0,
             complete: false,
@@ -89,6 +92,11 @@ impl Record {
         self.metrics.upstream.record(self.step.elapsed());
     }
 
+    /// couchgate refuses; the client is told the same.
+    pub fn refused(&mut self, error: &Error) {
+        self.reason = Some(error.to_string());
+    }
+
     fn handler(&self) -> Option<HandlerName> {
         self.user.as_ref().map(|user| user.handler)
     }
@@ -110,6 +118,7 @@ impl Drop for Record {
             handler = self.handler().map_or("-", HandlerName::as_str),
             // 0: the client went away before there was an answer.
             status = self.status.map_or(0, |status| status.as_u16()),
+            reason = self.reason,
             bytes = self.bytes,
             duration_ms = self.began.elapsed().as_secs_f64() * 1e3,
             complete = self.complete,

@@ -61,7 +61,7 @@ fn describe() {
     describe_gauge!("couchgate_upstream_idle_connections", "Idle pooled connections, by node.");
     describe_counter!(
         "couchgate_upstream_resent_total",
-        "Requests sent again because a pooled connection was closed before they reached CouchDB."
+        "Requests sent again because a pooled connection was closed, or had another's answer on it."
     );
 }
 
