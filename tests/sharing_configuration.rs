@@ -122,6 +122,7 @@ fn what_opens_nothing_or_too_much_is_doubtful() {
         "[download_token] has no effect: authentication_handlers lacks download_token";
     let no_keys = "[couch_authkey] databases names none: authkey lets nobody in";
     let no_tokens = "[download_token] databases names none: download_token lets nobody in";
+    let never = "is a parameter of CouchDB's, which never gets it";
     let anywhere = "[download_token] databases is not set: strangers can find out of every database \
                     which documents there are";
     let any_role =
@@ -161,6 +162,16 @@ fn what_opens_nothing_or_too_much_is_doubtful() {
         ),
         ("authkey", "[couch_authkey]\ndatabases = ,\n", &[format!("a.ini:6: {no_keys}")]),
         ("download_token", "[download_token]\ndatabases = ,\n", &[format!("a.ini:6: {no_tokens}")]),
+        // Named as what CouchDB needs.
+        (
+            BOTH,
+            "[couch_authkey]\nauth_key_param = key\ndatabases = a\n\
+             [download_token]\nparam = rev\ndatabases = a\n",
+            &[
+                format!("a.ini:6: auth_key_param: key {never}"),
+                format!("a.ini:9: param: rev {never}"),
+            ],
+        ),
         // With many, and with power.
         (
             "authkey",
@@ -245,11 +256,6 @@ fn a_fault_is_one_line_that_names_its_place() {
                 "auth_key_param: what begins with oauth_ is OAuth's",
             ),
             ("[download_token]\nparam = oauth_x", "param: what begins with oauth_ is OAuth's"),
-            ("[download_token]\nparam = rev", "param: rev is a parameter of CouchDB's"),
-            (
-                "[couch_authkey]\nauth_key_param = key",
-                "auth_key_param: key is a parameter of CouchDB's",
-            ),
             (
                 "[download_token]\nkey_name = .",
                 "key_name: expected a field's name, or names with dots",

@@ -71,10 +71,6 @@ fn param(fields: &mut Fields<'_>, sections: Sections, key: &str, default: &str) 
     if is_protocol(entry.value.as_bytes()) {
         fields.fault_at(entry, &format!("{key}: what begins with oauth_ is OAuth's"));
     }
-    if OF_COUCHDB.contains(&&*entry.value) {
-        let message = format!("{key}: {} is a parameter of CouchDB's", entry.value);
-        fields.fault_at(entry, &message);
-    }
     entry.value.clone()
 }
 
@@ -194,6 +190,14 @@ pub(super) fn doubts(
             }
         } else if matches!(databases, Databases::Only(names) if names.is_empty()) {
             doubt(first, format!("[{section}] databases names none: {name} lets nobody in"));
+        }
+    }
+    for (sections, key) in [(AUTHKEY, "auth_key_param"), (DOWNLOAD, "param")] {
+        let entry = fields.entry(sections, key);
+        if let Some(name) = entry.map(|entry| &*entry.value)
+            && OF_COUCHDB.contains(&name)
+        {
+            doubt(entry, format!("{key}: {name} is a parameter of CouchDB's, which never gets it"));
         }
     }
     if handlers.contains(&HandlerName::DownloadToken)
